@@ -1,0 +1,1 @@
+"""From a GraphQL field to a service call."""

@@ -1,0 +1,1 @@
+"""The store and vectors ports on PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Self-Purifier: the rules of metadata health and the service that scores datasets."""

@@ -1,0 +1,1 @@
+"""What each outside system must do for DataSpoke, as Protocols; no implementation."""

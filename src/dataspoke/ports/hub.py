@@ -1,0 +1,131 @@
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from dataspoke.catalogue import Dataset, Lineage, Operation, Profile
+from dataspoke.quality.model import Result
+
+
+@dataclass(frozen=True, slots=True)
+class HubInfo:
+    """What the hub says it is, from its ``/config``. ``stand_in`` is true for DataSpoke's own."""
+
+    version: str
+    server_type: str
+    stand_in: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A caller known to the hub. ``token`` is what they sent, to ask the hub in their name."""
+
+    urn: str
+    token: str = field(repr=False)
+    can_manage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an actor may do with one dataset that they may see."""
+
+    view_profile: bool
+    view_operations: bool
+    edit_assertions: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The latest scores of one dataset, 0 to 100; None leaves that property as it is."""
+
+    urn: str
+    quality: float | None
+    health: float | None
+
+
+class Topic(StrEnum):
+    """The streams of DataHub's metadata change log."""
+
+    VERSIONED = "MetadataChangeLog_Versioned_v1"
+    TIMESERIES = "MetadataChangeLog_Timeseries_v1"
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataEvent:
+    """One change of one aspect. ``run_id`` and ``actor`` tell who caused it, where known."""
+
+    urn: str
+    entity_type: str
+    aspect: str
+    change: str
+    run_id: str | None = None
+    actor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events in order, and the cursor to ask for what follows them."""
+
+    cursor: str
+    events: tuple[MetadataEvent, ...]
+
+
+class Hub(Protocol):
+    """The DataHub that DataSpoke judges.
+
+    Every call raises DependencyTimeout, DependencyUnavailable or DependencyRejected where the hub
+    fails, after bounded retries. Reads act as DataSpoke's service account unless an actor is
+    named. A dataset that does not exist is absent from a mapping, never None in it.
+    """
+
+    async def info(self) -> HubInfo: ...
+
+    async def actor(self, token: str) -> Actor:
+        """Return whose token it is; raises Unauthenticated where the hub does not accept it."""
+        ...
+
+    async def access(self, actor: Actor, urns: Sequence[str]) -> Mapping[str, Access]:
+        """Return what the actor may do with each dataset; those they may not see are absent."""
+        ...
+
+    def scroll(self, batch_size: int) -> AsyncIterator[Sequence[str]]:
+        """Yield the urns of all datasets in batches; raises as any call, in mid-way too."""
+        ...
+
+    async def datasets(self, urns: Sequence[str]) -> Mapping[str, Dataset]: ...
+
+    async def profiles(
+        self, urns: Sequence[str], since: datetime
+    ) -> Mapping[str, Sequence[Profile]]:
+        """Return each dataset's profiles from ``since`` on, oldest first."""
+        ...
+
+    async def operations(
+        self, urns: Sequence[str], since: datetime
+    ) -> Mapping[str, Sequence[Operation]]:
+        """Return each dataset's operations from ``since`` on, oldest first."""
+        ...
+
+    async def lineage(self, urns: Sequence[str]) -> Mapping[str, Lineage]: ...
+
+    async def write_results(self, results: Sequence[Result]) -> None:
+        """Show verdicts as external assertions with a run each; safe to repeat.
+
+        A result that is WARMING_UP is not written: DataHub would show it as a failure.
+        """
+        ...
+
+    async def write_scores(self, scores: Sequence[Scores]) -> None:
+        """Show the latest scores as structured properties; safe to repeat."""
+        ...
+
+    async def poll(
+        self, topic: Topic, cursor: str | None, limit: int, wait: timedelta
+    ) -> EventPage:
+        """Return events after ``cursor``, waiting up to ``wait`` where there are none yet.
+
+        With no cursor it starts at the end of the stream: only what happens from now on. Events
+        that DataSpoke's own writes caused are left out.
+        """
+        ...

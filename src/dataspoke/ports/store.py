@@ -1,0 +1,230 @@
+"""DataSpoke's own history. PostgreSQL is the truth; the memory adapter serves unit tests."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+from dataspoke.health.model import HealthScore
+from dataspoke.quality.model import Alert, AlertChange, AlertState, DatasetQuality, Result
+
+
+class JobState(StrEnum):
+    """READY waits (for its time, a wake-up or a retry); DEAD gave up and keeps its last error."""
+
+    READY = "READY"
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+    DEAD = "DEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """Work to be done once. While a READY job has the same ``dedupe_key``, no second is added.
+
+    ``traceparent`` is the W3C trace context of the request that caused it, if any.
+    """
+
+    kind: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    dedupe_key: str | None = None
+    delay: timedelta = timedelta(0)
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to finish a job. ``token`` rises with every claim, so that an old one is void."""
+
+    job_id: UUID
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    lease: Lease
+    kind: str
+    payload: Mapping[str, Any]
+    attempt: int
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobCounts:
+    """How many jobs are in each state, and the age of the oldest that is due and not begun."""
+
+    by_state: Mapping[JobState, int]
+    oldest_due_age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRequest:
+    """A dataset whose document may be out of step. ``version`` rises with every new request."""
+
+    urn: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertQuery:
+    """Which alerts to list, newest first; None means any. ``before`` is an alert's position."""
+
+    urns: tuple[str, ...] | None = None
+    states: tuple[AlertState, ...] | None = None
+    before: tuple[datetime, UUID] | None = None
+    limit: int = 50
+
+
+class Transaction(Protocol):
+    """What is saved together or not at all."""
+
+    async def add_jobs(self, jobs: Sequence[NewJob]) -> None: ...
+
+    async def save_results(self, results: Sequence[Result]) -> None:
+        """Keep results; one that is there already (urn, metric, point time) stays as it is."""
+        ...
+
+    async def save_quality(self, verdicts: Sequence[DatasetQuality]) -> None:
+        """Replace each dataset's latest verdict."""
+        ...
+
+    async def save_alerts(self, alerts: Sequence[Alert]) -> Sequence[AlertChange]:
+        """Insert or update alerts and log each change; returns the changes that took effect.
+
+        A new alert whose dedupe key is known changes nothing and is not returned.
+        """
+        ...
+
+    async def save_health(self, scores: Sequence[HealthScore]) -> None:
+        """Append to the history of scores and replace each dataset's latest one."""
+        ...
+
+    async def request_index(self, urns: Sequence[str]) -> None:
+        """Ask for each dataset's document to be made anew; a second request joins the first."""
+        ...
+
+    async def finish_index(self, requests: Sequence[IndexRequest]) -> None:
+        """Remove requests that were served; one renewed meanwhile (higher version) stays."""
+        ...
+
+    async def save_cursor(self, stream: str, cursor: str) -> None: ...
+
+    async def forget(self, urns: Sequence[str]) -> None:
+        """Remove verdicts, results, scores and alerts of datasets that left the hub."""
+        ...
+
+    async def audit(self, actor: str, action: str, subjects: Sequence[str]) -> None:
+        """Record who did what to which ids; never values."""
+        ...
+
+
+class Store(Protocol):
+    """Reads are plural: as many statements for fifty datasets as for one.
+
+    Raises DependencyUnavailable or DependencyTimeout with port ``store`` where it is down.
+    """
+
+    def transaction(self, lease: Lease | None = None) -> AbstractAsyncContextManager[Transaction]:
+        """Commit what is done inside, or nothing where the body raises.
+
+        With a lease the job is marked done in the same commit; raises LeaseLost, saving nothing,
+        where another worker has claimed it since.
+        """
+        ...
+
+    async def quality_of(self, urns: Sequence[str]) -> Mapping[str, DatasetQuality]:
+        """Return the latest verdict of each dataset; never scanned ones are absent."""
+        ...
+
+    async def last_point_times(self, urn: str) -> Mapping[str, datetime]:
+        """Return for each metric that has results the time of the newest judged point."""
+        ...
+
+    async def results_for(self, urns: Sequence[str], limit: int) -> Mapping[str, Sequence[Result]]:
+        """Return each dataset's newest ``limit`` results per metric, newest first."""
+        ...
+
+    async def active_alerts(self, urns: Sequence[str]) -> Mapping[str, Sequence[Alert]]:
+        """Return alerts that are not resolved, newest first; datasets without are absent."""
+        ...
+
+    async def alert(self, alert_id: UUID) -> Alert | None: ...
+
+    async def alerts(self, query: AlertQuery) -> Sequence[Alert]:
+        """Return alerts newest first, by (opened_at, id)."""
+        ...
+
+    async def alert_changes(
+        self, after: int, urns: Sequence[str] | None, limit: int
+    ) -> Sequence[AlertChange]:
+        """Return changes with a cursor above ``after``, in commit order."""
+        ...
+
+    async def last_alert_cursor(self) -> int:
+        """Return the newest change's cursor, 0 where there is none."""
+        ...
+
+    async def health_of(self, urns: Sequence[str]) -> Mapping[str, HealthScore]:
+        """Return the latest score of each dataset; never scored ones are absent."""
+        ...
+
+    async def health_ranking(
+        self, ascending: bool, after: tuple[float, str] | None, limit: int
+    ) -> Sequence[HealthScore]:
+        """Return latest scores by (value, urn) from the lowest, or highest, on."""
+        ...
+
+    async def index_requests(self, limit: int) -> Sequence[IndexRequest]:
+        """Return the oldest requests."""
+        ...
+
+    async def known_datasets(self) -> frozenset[str]:
+        """Return the urns of all datasets with a verdict or a score."""
+        ...
+
+    async def cursor(self, stream: str) -> str | None: ...
+
+    async def ping(self) -> None:
+        """Return where the store answers and its migrations are in step; raise otherwise."""
+        ...
+
+
+class Jobs(Protocol):
+    """Durable jobs: rows are the truth, the queue is only the wake-up."""
+
+    async def due(self, limit: int, quiet: timedelta) -> Sequence[UUID]:
+        """Return jobs to wake: READY and due, or RUNNING with an expired lease.
+
+        A job is not returned again before ``quiet`` has passed. Concurrent callers get
+        different jobs.
+        """
+        ...
+
+    async def claim(self, job_id: UUID, lease_for: timedelta) -> Job | None:
+        """Take the job, with a new token; None where it is not due, done, or held by another."""
+        ...
+
+    async def heartbeat(self, lease: Lease, lease_for: timedelta) -> bool:
+        """Extend the lease; False where it has been lost."""
+        ...
+
+    async def fail(self, lease: Lease, error: str, retry_in: timedelta | None) -> None:
+        """Give the job back to be tried again, or to the dead letters where None."""
+        ...
+
+    async def fill_slot(self, schedule: str, every: timedelta, job: NewJob) -> bool:
+        """Add ``job`` for the current slot of the database's clock; False where it was filled."""
+        ...
+
+    async def counts(self) -> JobCounts: ...
+
+    async def pending(self, kinds: Sequence[str]) -> int:
+        """Return how many jobs of these kinds are READY or RUNNING."""
+        ...
+
+    async def revive(self, kind: str | None) -> int:
+        """Make dead jobs READY again, all or of one kind; returns how many."""
+        ...

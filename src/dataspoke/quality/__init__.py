@@ -1,0 +1,1 @@
+"""Quality Control: detectors, alerts and the service that scans datasets."""

@@ -1,0 +1,1 @@
+"""The one composition root: builds adapters and services from settings."""

@@ -1,0 +1,130 @@
+"""All settings, in one model. Entry points build it; everything else is given its part."""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HubSettings(_Section):
+    """The DataHub that is judged."""
+
+    url: HttpUrl = Field(
+        default=HttpUrl("http://127.0.0.1:8080"), description="Address of DataHub's GMS."
+    )
+    token: SecretStr = Field(
+        default=SecretStr(""), description="Access token of DataSpoke's service account."
+    )
+    timeout_s: Seconds = Field(default=30, description="Longest wait for one answer.")
+    max_attempts: int = Field(
+        default=4, ge=1, le=10, description="Tries of a call that may succeed when repeated."
+    )
+    access_cache_s: Seconds = Field(
+        default=30, description="How long a caller's identity and rights are remembered."
+    )
+    write_back: bool = Field(
+        default=True, description="Write verdicts to DataHub as assertions and properties."
+    )
+
+
+class StoreSettings(_Section):
+    """PostgreSQL with the pgvector extension."""
+
+    url: SecretStr = Field(
+        default=SecretStr("postgresql+asyncpg://dataspoke:dataspoke@127.0.0.1:5432/dataspoke"),
+        description="SQLAlchemy address, with the asyncpg driver.",
+    )
+    pool_size: int = Field(default=10, ge=1, description="Connections kept open by a process.")
+    statement_timeout_s: Seconds = Field(default=30, description="Longest run of one statement.")
+
+
+class RedisSettings(_Section):
+    """Redis or Valkey: wake-ups of workers and of subscriptions."""
+
+    url: SecretStr = Field(
+        default=SecretStr("redis://127.0.0.1:6379/0"), description="Address of the server."
+    )
+
+
+class EmbedderSettings(_Section):
+    """What turns text into vectors."""
+
+    kind: Literal["local", "openai", "none"] = Field(
+        default="local",
+        description="The local ONNX model, an OpenAI-compatible endpoint, or words only.",
+    )
+    model_dir: str = Field(
+        default="", description="Folder of the local model; empty for the one `make setup` fills."
+    )
+    url: HttpUrl | None = Field(default=None, description="Base address of the endpoint.")
+    model: str = Field(default="text-embedding-3-small", description="Model of the endpoint.")
+    api_key: SecretStr = Field(default=SecretStr(""), description="Key of the endpoint.")
+    dimensions: int = Field(
+        default=384, ge=8, le=2000, description="Length of a vector; 384 for the local model."
+    )
+
+
+class WorkerSettings(_Section):
+    """The background process."""
+
+    concurrency: int = Field(default=4, ge=1, description="Jobs that one worker runs at a time.")
+    processes: int = Field(default=2, ge=1, description="Processes for detectors and models.")
+    lease_s: Seconds = Field(default=30, description="Time without a sign of life to lose a job.")
+    max_attempts: int = Field(default=4, ge=1, description="Tries before a job is a dead letter.")
+    job_timeout_s: Seconds = Field(default=300, description="Longest run of one job.")
+    scan_every_s: Seconds = Field(default=86400, description="Interval of full scans.")
+    poll_wait_s: Seconds = Field(default=5, description="How long one poll waits for events.")
+
+
+class SubgraphSettings(_Section):
+    """The GraphQL service."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=4001, ge=0, le=65535, description="Port to listen on.")
+    max_representations: int = Field(
+        default=1000, ge=1, description="Entities that one request may ask for."
+    )
+    max_depth: int = Field(default=10, ge=1, description="Deepest nesting of a query.")
+    max_aliases: int = Field(default=15, ge=1, description="Most aliases in a query.")
+    max_tokens: int = Field(default=1000, ge=1, description="Most tokens in a query.")
+    max_body_bytes: int = Field(default=1_000_000, ge=1, description="Largest request body.")
+    timeout_s: Seconds = Field(default=30, description="Longest run of one query.")
+    max_subscriptions: int = Field(
+        default=20, ge=1, description="Open subscriptions of one connection."
+    )
+    allowed_origins: list[str] = Field(
+        default=[], description="Origins that may open WebSockets from a browser; none if empty."
+    )
+    gateway_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Header x-dataspoke-gateway that the gateway must send; empty for none.",
+    )
+
+
+class Settings(BaseSettings):
+    """Read from the environment: ``DATASPOKE_HUB__URL`` sets ``hub.url``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DATASPOKE_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    environment: Literal["development", "production"] = Field(
+        default="development", description="Production refuses the defaults of development."
+    )
+    hub: HubSettings = HubSettings()
+    store: StoreSettings = StoreSettings()
+    redis: RedisSettings = RedisSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    worker: WorkerSettings = WorkerSettings()
+    subgraph: SubgraphSettings = SubgraphSettings()
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.worker.lease_s)

@@ -1,0 +1,1 @@
+"""The background process: jobs, schedule, relay and the consumer of DataHub events."""
