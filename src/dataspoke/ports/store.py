@@ -21,6 +21,19 @@ class JobState(StrEnum):
     DEAD = "DEAD"
 
 
+class JobKind(StrEnum):
+    """Every kind of job; the payload's keys stand beside it."""
+
+    SCAN_ALL = "scan_all"
+    SCAN_DATASET = "scan_dataset"  # urn
+    WRITE_BACK_QUALITY = "write_back_quality"  # urn
+    AUDIT_ALL = "audit_all"
+    AUDIT_DATASETS = "audit_datasets"  # urns
+    WRITE_BACK_HEALTH = "write_back_health"  # urns
+    REINDEX = "reindex"
+    RECONCILE = "reconcile"
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """Work to be done once. While a READY job has the same ``dedupe_key``, no second is added.
@@ -28,7 +41,7 @@ class NewJob:
     ``traceparent`` is the W3C trace context of the request that caused it, if any.
     """
 
-    kind: str
+    kind: JobKind
     payload: Mapping[str, Any] = field(default_factory=dict)
     dedupe_key: str | None = None
     delay: timedelta = timedelta(0)
@@ -46,7 +59,7 @@ class Lease:
 @dataclass(frozen=True, slots=True)
 class Job:
     lease: Lease
-    kind: str
+    kind: JobKind
     payload: Mapping[str, Any]
     attempt: int
     traceparent: str | None
@@ -221,10 +234,10 @@ class Jobs(Protocol):
 
     async def counts(self) -> JobCounts: ...
 
-    async def pending(self, kinds: Sequence[str]) -> int:
+    async def pending(self, kinds: Sequence[JobKind]) -> int:
         """Return how many jobs of these kinds are READY or RUNNING."""
         ...
 
-    async def revive(self, kind: str | None) -> int:
+    async def revive(self, kind: JobKind | None) -> int:
         """Make dead jobs READY again, all or of one kind; returns how many."""
         ...
