@@ -1,0 +1,36 @@
+"""Real servers for the tests, started once a session and only where a test asks for them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dataspoke.embedded.postgres import Postgres
+from dataspoke.embedded.valkey import Valkey
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A PostgreSQL with nothing in it; a test makes its own database (see tests.support)."""
+    # Nothing of a test has to survive a power cut.
+    options = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    server = Postgres(tmp_path_factory.mktemp("postgres"), options=options)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    server = Valkey(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real input beside the checkout."""
+    path = Path(os.environ.get("DATASPOKE_SHARED_DATA", "../shared/data")).resolve()
+    if not path.is_dir():
+        pytest.skip(f"real input is not at {path} (set DATASPOKE_SHARED_DATA to its folder)")
+    return path

@@ -1,0 +1,72 @@
+"""The servers of the demo start, keep their data, and end."""
+
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from dataspoke.embedded.child import Child, accepts_connections
+from dataspoke.embedded.postgres import Postgres
+from dataspoke.embedded.valkey import Valkey
+from dataspoke.errors import DependencyUnavailable
+
+
+async def _ask(server: Postgres, *statements: str) -> list[object]:
+    engine = create_async_engine(server.url)
+    try:
+        async with engine.begin() as connection:
+            answers = [await connection.execute(text(one)) for one in statements]
+            return [answer.scalar() if answer.returns_rows else None for answer in answers]
+    finally:
+        await engine.dispose()
+
+
+async def test_postgres_keeps_its_data_across_starts(tmp_path: Path) -> None:
+    first = Postgres(tmp_path)
+    try:
+        await _ask(first, "CREATE EXTENSION vector", "CREATE TABLE kept AS SELECT 7 AS n")
+    finally:
+        first.stop()
+    assert not accepts_connections(first.port)
+    second = Postgres(tmp_path)
+    try:
+        assert await _ask(second, "SELECT n FROM kept") == [7]
+    finally:
+        second.stop()
+
+
+async def test_postgres_takes_over_from_a_server_left_behind(tmp_path: Path) -> None:
+    orphan = Postgres(tmp_path)
+    second = Postgres(tmp_path)
+    try:
+        assert not orphan.child.running
+        assert await _ask(second, "SELECT 1") == [1]
+    finally:
+        second.stop()
+        orphan.stop()
+
+
+async def test_postgres_starts_below_a_closed_folder(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    server = Postgres(closed / "data")
+    try:
+        assert await _ask(server, "SELECT 1") == [1]
+    finally:
+        server.stop()
+
+
+async def test_valkey_answers_with_its_password_only(valkey: Valkey) -> None:
+    async with redis.asyncio.from_url(valkey.url) as client:
+        assert await client.ping()
+    async with redis.asyncio.Redis(port=valkey.port) as stranger:
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            await stranger.ping()
+
+
+def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
+    child = Child("broken", ["sh", "-c", "echo out of luck; exit 3"], tmp_path / "broken.log")
+    with pytest.raises(DependencyUnavailable, match="out of luck"):
+        child.wait_until(lambda: False, timeout_s=5)
