@@ -129,7 +129,7 @@ class Postgres:
         self.child.stop(signal.SIGINT)
 
     def _ready(self, binaries: Path) -> bool:
-        command = [binaries / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
     @staticmethod
