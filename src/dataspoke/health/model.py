@@ -27,3 +27,12 @@ class HealthScore:
     value: float
     findings: tuple[Finding, ...]
     scored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RankingPage:
+    """Scores in order, with one opaque cursor each; ``has_next`` tells that more follow."""
+
+    scores: tuple[HealthScore, ...]
+    cursors: tuple[str, ...]
+    has_next: bool

@@ -111,3 +111,12 @@ class DatasetQuality:
     score: float | None
     results: tuple[Result, ...]
     scanned_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPage:
+    """Alerts, newest first, with one opaque cursor each; ``has_next`` tells that more follow."""
+
+    alerts: tuple[Alert, ...]
+    cursors: tuple[str, ...]
+    has_next: bool
