@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from dataspoke.health.model import HealthScore
+from dataspoke.ports.queue import WakeUp
 from dataspoke.quality.model import Alert, AlertChange, AlertState, DatasetQuality, Result
 
 
@@ -105,9 +106,11 @@ class Transaction(Protocol):
         ...
 
     async def save_alerts(self, alerts: Sequence[Alert]) -> Sequence[AlertChange]:
-        """Insert or update alerts and log each change; returns the changes that took effect.
+        """Insert alerts or move them on, and log each change; returns those that took effect.
 
-        A new alert whose dedupe key is known changes nothing and is not returned.
+        States only advance, OPEN to ACKNOWLEDGED to RESOLVED. What is no step forward changes
+        nothing and is not returned; neither is a new alert whose dedupe key is known. Who
+        acknowledged, and when, is kept where the alert passed in does not say.
         """
         ...
 
@@ -123,7 +126,16 @@ class Transaction(Protocol):
         """Remove requests that were served; one renewed meanwhile (higher version) stays."""
         ...
 
-    async def save_cursor(self, stream: str, cursor: str) -> None: ...
+    async def save_cursor(self, stream: str, cursor: str, previous: str | None) -> None:
+        """Move a stream's cursor on from ``previous``, None for a stream that has none yet.
+
+        Raises Conflict where another consumer has moved it meanwhile.
+        """
+        ...
+
+    async def reject_event(self, stream: str, event: str, error: str) -> None:
+        """Keep an event that could not be taken, as text, among the dead letters."""
+        ...
 
     async def forget(self, urns: Sequence[str]) -> None:
         """Remove verdicts, results, scores and alerts of datasets that left the hub."""
@@ -208,7 +220,7 @@ class Store(Protocol):
 class Jobs(Protocol):
     """Durable jobs: rows are the truth, the queue is only the wake-up."""
 
-    async def due(self, limit: int, quiet: timedelta) -> Sequence[UUID]:
+    async def due(self, limit: int, quiet: timedelta) -> Sequence[WakeUp]:
         """Return jobs to wake: READY and due, or RUNNING with an expired lease.
 
         A job is not returned again before ``quiet`` has passed. Concurrent callers get
@@ -224,8 +236,20 @@ class Jobs(Protocol):
         """Extend the lease; False where it has been lost."""
         ...
 
+    async def finish(self, lease: Lease) -> bool:
+        """Mark the job done; False where it no longer runs under this lease."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give the job back at once, as if this attempt had not been; no error where it is lost."""
+        ...
+
     async def fail(self, lease: Lease, error: str, retry_in: timedelta | None) -> None:
-        """Give the job back to be tried again, or to the dead letters where None."""
+        """Give the job back to be tried again, or to the dead letters where None.
+
+        Where a READY job has the same dedupe key meanwhile, that one takes its place. No error
+        where the lease has been lost.
+        """
         ...
 
     async def fill_slot(self, schedule: str, every: timedelta, job: NewJob) -> bool:

@@ -1,0 +1,1 @@
+"""Small working adapters that keep everything in this process, for tests of what uses a port."""

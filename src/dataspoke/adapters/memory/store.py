@@ -1,0 +1,267 @@
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from dataspoke.adapters.memory.jobs import JobTable
+from dataspoke.errors import Conflict, LeaseLost
+from dataspoke.health.model import HealthScore
+from dataspoke.ports.clock import Clock
+from dataspoke.ports.store import AlertQuery, IndexRequest, Lease, NewJob
+from dataspoke.quality.model import (
+    Alert,
+    AlertChange,
+    AlertState,
+    DatasetQuality,
+    Metric,
+    Result,
+)
+
+_ORDER = tuple(AlertState)
+
+
+@dataclass
+class _Tables:
+    """Everything that is kept; the values are immutable, so that a copy need not be deep."""
+
+    jobs: JobTable = field(default_factory=JobTable)
+    results: dict[tuple[str, Metric, datetime], Result] = field(default_factory=dict)
+    verdicts: dict[str, DatasetQuality] = field(default_factory=dict)
+    alerts: dict[UUID, Alert] = field(default_factory=dict)
+    changes: list[AlertChange] = field(default_factory=list)
+    health: dict[str, HealthScore] = field(default_factory=dict)
+    health_history: list[HealthScore] = field(default_factory=list)
+    index: dict[str, IndexRequest] = field(default_factory=dict)
+    cursors: dict[str, str] = field(default_factory=dict)
+    rejected: list[tuple[str, str, str]] = field(default_factory=list)
+    audit: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    sequence: int = 0
+
+    def copy(self) -> "_Tables":
+        return replace(
+            self,
+            jobs=self.jobs.copy(),
+            results=dict(self.results),
+            verdicts=dict(self.verdicts),
+            alerts=dict(self.alerts),
+            changes=list(self.changes),
+            health=dict(self.health),
+            health_history=list(self.health_history),
+            index=dict(self.index),
+            cursors=dict(self.cursors),
+            rejected=list(self.rejected),
+            audit=list(self.audit),
+        )
+
+    def next(self) -> int:
+        self.sequence += 1
+        return self.sequence
+
+
+class _Transaction:
+    def __init__(self, tables: _Tables, now: datetime) -> None:
+        self._tables = tables
+        self._now = now
+
+    async def add_jobs(self, jobs: Sequence[NewJob]) -> None:
+        for job in jobs:
+            self._tables.jobs.add(job, self._now)
+
+    async def save_results(self, results: Sequence[Result]) -> None:
+        for result in results:
+            key = (result.urn, result.metric, result.judgement.point.time)
+            self._tables.results.setdefault(key, result)
+
+    async def save_quality(self, verdicts: Sequence[DatasetQuality]) -> None:
+        for verdict in verdicts:
+            known = self._tables.verdicts.get(verdict.urn)
+            if known is None or known.scanned_at <= verdict.scanned_at:
+                self._tables.verdicts[verdict.urn] = verdict
+
+    async def save_alerts(self, alerts: Sequence[Alert]) -> Sequence[AlertChange]:
+        changes = []
+        for alert in alerts:
+            known = next(
+                (a for a in self._tables.alerts.values() if a.dedupe_key == alert.dedupe_key), None
+            )
+            if known is not None:
+                if known.id != alert.id or _ORDER.index(alert.state) <= _ORDER.index(known.state):
+                    continue
+                alert = replace(
+                    known,
+                    state=alert.state,
+                    acknowledged_by=alert.acknowledged_by or known.acknowledged_by,
+                    acknowledged_at=alert.acknowledged_at or known.acknowledged_at,
+                    resolved_at=alert.resolved_at or known.resolved_at,
+                )
+            self._tables.alerts[alert.id] = alert
+            changes.append(AlertChange(self._tables.next(), alert))
+        self._tables.changes.extend(changes)
+        return changes
+
+    async def save_health(self, scores: Sequence[HealthScore]) -> None:
+        for score in scores:
+            self._tables.health_history.append(score)
+            known = self._tables.health.get(score.urn)
+            if known is None or known.scored_at <= score.scored_at:
+                self._tables.health[score.urn] = score
+
+    async def request_index(self, urns: Sequence[str]) -> None:
+        # A request that is renewed keeps its place in the line: a dict keeps a key's position.
+        for urn in urns:
+            self._tables.index[urn] = IndexRequest(urn, self._tables.next())
+
+    async def finish_index(self, requests: Sequence[IndexRequest]) -> None:
+        for request in requests:
+            known = self._tables.index.get(request.urn)
+            if known is not None and known.version <= request.version:
+                del self._tables.index[request.urn]
+
+    async def save_cursor(self, stream: str, cursor: str, previous: str | None) -> None:
+        if self._tables.cursors.get(stream) != previous:
+            raise Conflict(f"The cursor of {stream} has been moved by another consumer.")
+        self._tables.cursors[stream] = cursor
+
+    async def reject_event(self, stream: str, event: str, error: str) -> None:
+        self._tables.rejected.append((stream, event, error))
+
+    async def forget(self, urns: Sequence[str]) -> None:
+        tables, gone = self._tables, set(urns)
+        tables.results = {k: v for k, v in tables.results.items() if v.urn not in gone}
+        tables.verdicts = {k: v for k, v in tables.verdicts.items() if k not in gone}
+        tables.alerts = {k: v for k, v in tables.alerts.items() if v.urn not in gone}
+        tables.changes = [c for c in tables.changes if c.alert.urn not in gone]
+        tables.health = {k: v for k, v in tables.health.items() if k not in gone}
+        tables.health_history = [s for s in tables.health_history if s.urn not in gone]
+
+    async def audit(self, actor: str, action: str, subjects: Sequence[str]) -> None:
+        self._tables.audit.append((actor, action, tuple(subjects)))
+
+
+class MemoryStore:
+    """The Store port in memory, with the semantics of the real one; time is the clock's."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._tables = _Tables()
+        self._writing = asyncio.Lock()
+
+    @property
+    def audit_log(self) -> Sequence[tuple[str, str, tuple[str, ...]]]:
+        """Who did what to which ids, oldest first."""
+        return tuple(self._tables.audit)
+
+    @property
+    def rejected_events(self) -> Sequence[tuple[str, str, str]]:
+        """Stream, event and error of each event that could not be taken, oldest first."""
+        return tuple(self._tables.rejected)
+
+    @property
+    def open_jobs(self) -> Sequence[NewJob]:
+        """The READY jobs as they were added, oldest first."""
+        return tuple(self._tables.jobs.ready())
+
+    @asynccontextmanager
+    async def jobs(self) -> AsyncIterator[tuple[JobTable, datetime]]:
+        """Give the job rows to the Jobs port, with nobody else writing meanwhile."""
+        async with self._writing:
+            yield self._tables.jobs, self._clock.now()
+
+    @asynccontextmanager
+    async def transaction(self, lease: Lease | None = None) -> AsyncIterator[_Transaction]:
+        async with self._writing:
+            tables = self._tables.copy()
+            yield _Transaction(tables, self._clock.now())
+            if lease is not None and not tables.jobs.finish(lease):
+                raise LeaseLost(f"Job {lease.job_id} is no longer this worker's.")
+            self._tables = tables
+
+    async def quality_of(self, urns: Sequence[str]) -> Mapping[str, DatasetQuality]:
+        verdicts = self._tables.verdicts
+        return {urn: verdicts[urn] for urn in urns if urn in verdicts}
+
+    async def last_point_times(self, urn: str) -> Mapping[str, datetime]:
+        times: dict[str, datetime] = {}
+        for known, metric, time in self._tables.results:
+            if known == urn:
+                times[metric] = max(time, times.get(metric, time))
+        return times
+
+    async def results_for(self, urns: Sequence[str], limit: int) -> Mapping[str, Sequence[Result]]:
+        newest: dict[str, list[Result]] = {}
+        taken: dict[tuple[str, Metric], int] = defaultdict(int)
+        for (urn, metric, _), result in sorted(
+            self._tables.results.items(), key=lambda item: item[0][2], reverse=True
+        ):
+            if urn in urns and taken[urn, metric] < limit:
+                taken[urn, metric] += 1
+                newest.setdefault(urn, []).append(result)
+        return newest
+
+    async def active_alerts(self, urns: Sequence[str]) -> Mapping[str, Sequence[Alert]]:
+        active: dict[str, list[Alert]] = {}
+        for alert in self._newest_alerts():
+            if alert.urn in urns and alert.state is not AlertState.RESOLVED:
+                active.setdefault(alert.urn, []).append(alert)
+        return active
+
+    async def alert(self, alert_id: UUID) -> Alert | None:
+        return self._tables.alerts.get(alert_id)
+
+    async def alerts(self, query: AlertQuery) -> Sequence[Alert]:
+        return [
+            alert
+            for alert in self._newest_alerts()
+            if (query.urns is None or alert.urn in query.urns)
+            and (query.states is None or alert.state in query.states)
+            and (query.before is None or (alert.opened_at, alert.id) < query.before)
+        ][: query.limit]
+
+    def _newest_alerts(self) -> Sequence[Alert]:
+        return sorted(self._tables.alerts.values(), key=lambda a: (a.opened_at, a.id), reverse=True)
+
+    async def alert_changes(
+        self, after: int, urns: Sequence[str] | None, limit: int
+    ) -> Sequence[AlertChange]:
+        return [
+            change
+            for change in self._tables.changes
+            if change.cursor > after and (urns is None or change.alert.urn in urns)
+        ][:limit]
+
+    async def last_alert_cursor(self) -> int:
+        return self._tables.changes[-1].cursor if self._tables.changes else 0
+
+    async def health_of(self, urns: Sequence[str]) -> Mapping[str, HealthScore]:
+        health = self._tables.health
+        return {urn: health[urn] for urn in urns if urn in health}
+
+    async def health_ranking(
+        self, ascending: bool, after: tuple[float, str] | None, limit: int
+    ) -> Sequence[HealthScore]:
+        def follows(score: HealthScore) -> bool:
+            if after is None:
+                return True
+            place = (score.value, score.urn)
+            return place > after if ascending else place < after
+
+        return sorted(
+            filter(follows, self._tables.health.values()),
+            key=lambda score: (score.value, score.urn),
+            reverse=not ascending,
+        )[:limit]
+
+    async def index_requests(self, limit: int) -> Sequence[IndexRequest]:
+        return list(self._tables.index.values())[:limit]
+
+    async def known_datasets(self) -> frozenset[str]:
+        return frozenset(self._tables.verdicts) | frozenset(self._tables.health)
+
+    async def cursor(self, stream: str) -> str | None:
+        return self._tables.cursors.get(stream)
+
+    async def ping(self) -> None:
+        return None
