@@ -1,23 +1,43 @@
-# Everything runs from .venv; nothing but Python 3.11 or later and make is asked of the machine.
+# Everything is installed into .venv and gateway/node_modules. Nothing but Python 3.11 or later and
+# make is asked of the machine.
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
+SHELL := /bin/bash
 
-.PHONY: setup install demo test check unit contract integration e2e schema supergraph bench lock
+.PHONY: setup install model demo test check unit contract integration e2e schema supergraph bench lock
 
-setup: install
+# What a user needs: packages, the gateway, the sentence model.
+setup: install gateway/node_modules/.installed model
 
-$(UV):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "DataSpoke needs Python 3.11 or later; this is %s. Set PYTHON=…" % sys.version.split()[0])'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check uv
-
-install: $(UV)
-	@VIRTUAL_ENV=.venv $(UV) pip sync --quiet requirements.lock
+# The packages are synchronised when the lock changed; the project itself each time, as a new file
+# is seen only then.
+install: .venv/.synchronised
 	@VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --editable .
 
-lock: $(UV)
-	$(UV) pip compile --quiet pyproject.toml --universal --generate-hashes --all-extras --python-version 3.11 --no-header --output-file requirements.lock
+.venv/.synchronised: requirements.lock | $(UV)
+	@echo "Installing Python packages (a few minutes the first time) …"
+	@VIRTUAL_ENV=.venv $(UV) pip sync requirements.lock
+	@touch $@
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "DataSpoke needs Python 3.11 or later, and %s is %s. Name another one: make PYTHON=python3.12 …" % (sys.executable, sys.version.split()[0]))'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+
+gateway/node_modules/.installed: gateway/package-lock.json gateway/package.json | install
+	@echo "Installing the gateway's packages (a minute the first time) …"
+	@$(BIN)/python -m dataspoke.embedded.node ci
+	@touch $@
+
+model: install
+	@$(BIN)/python -m dataspoke.embedded.model
+
+demo: setup
+	@$(BIN)/dataspoke demo
+
+# Everything, the quick ones first. Under CI=true nothing may be skipped.
+test: setup check unit contract integration e2e
 
 check: install
 	$(BIN)/ruff format --check .
@@ -25,5 +45,24 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit contract integration e2e: install
+unit: install
+	$(BIN)/pytest tests/unit
+
+contract integration e2e: setup
 	$(BIN)/pytest tests/$@
+
+# Prints the SDL anew, after a change of schema/.
+schema: install
+	$(BIN)/dataspoke schema print --out schema/subgraph.graphql
+
+# Composes it with the hub's whole interface, as a gateway would.
+supergraph: setup
+	$(BIN)/pytest tests/contract/test_supergraph.py
+
+# NAB=path/to/nab scores the detector on that corpus too.
+bench: setup
+	$(BIN)/python -m bench.labelled_sample
+	$(if $(NAB),$(BIN)/python -m bench.nab --data $(NAB))
+
+lock: | $(UV)
+	$(UV) pip compile --quiet pyproject.toml --universal --generate-hashes --all-extras --python-version 3.11 --no-header --output-file requirements.lock

