@@ -5,7 +5,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SHELL := /bin/bash
 
-.PHONY: setup install model demo test check unit contract integration e2e schema supergraph bench lock
+.PHONY: setup install model demo test check unit contract integration e2e schema supergraph bench lock docs
 
 # What a user needs: packages, the gateway, the sentence model.
 setup: install gateway/node_modules/.installed model
@@ -54,6 +54,10 @@ contract integration e2e: setup
 # Prints the SDL anew, after a change of schema/.
 schema: install
 	$(BIN)/dataspoke schema print --out schema/subgraph.graphql
+
+# Prints docs/settings.md anew, after a change of the settings.
+docs: install
+	$(BIN)/dataspoke config page --out docs/settings.md
 
 # Composes it with the hub's whole interface, as a gateway would.
 supergraph: setup

@@ -51,7 +51,7 @@ def npm(*arguments: str) -> int:
     chosen = node()
     # npm finds its node by PATH.
     path = f"{chosen.parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    command = [chosen.parent / "npm", *arguments]
+    command = [str(chosen.parent / "npm"), *arguments]
     environment = {**os.environ, "PATH": path}
     return subprocess.run(command, cwd=gateway_directory(), env=environment, check=False).returncode
 
@@ -59,7 +59,7 @@ def npm(*arguments: str) -> int:
 def _major(executable: Path) -> int:
     try:
         answer = subprocess.run(
-            [executable, "--version"], capture_output=True, text=True, timeout=20, check=False
+            [str(executable), "--version"], capture_output=True, text=True, timeout=20, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return 0
