@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from dataspoke.embedded.child import Child, accepts_connections
 from dataspoke.embedded.postgres import Postgres
+from dataspoke.embedded.supervisor import Supervisor
 from dataspoke.embedded.valkey import Valkey
 from dataspoke.errors import DependencyUnavailable
 
@@ -70,3 +71,36 @@ def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:
     child = Child("broken", ["sh", "-c", "echo out of luck; exit 3"], tmp_path / "broken.log")
     with pytest.raises(DependencyUnavailable, match="out of luck"):
         child.wait_until(lambda: False, timeout_s=5)
+
+
+async def test_a_killed_server_is_started_again_under_its_address(tmp_path: Path) -> None:
+    restarted: list[str] = []
+    supervisor = Supervisor(restarted.append)
+    server = Valkey(tmp_path)
+    supervisor.watch(server.child, server.start)
+    try:
+        first = server.child.pid
+        server.child.process.kill()
+        server.child.process.wait()
+        supervisor.check()
+        async with redis.asyncio.from_url(server.url) as client:
+            assert await client.ping()
+        assert restarted == ["valkey"]
+        assert server.child.pid != first
+    finally:
+        supervisor.stop()
+    assert not server.child.running
+
+
+def test_a_server_that_keeps_ending_is_given_up(tmp_path: Path) -> None:
+    def start() -> Child:
+        child = Child("brief", ["sh", "-c", "echo cannot stay"], tmp_path / "brief.log")
+        child.process.wait()
+        return child
+
+    supervisor = Supervisor(lambda name: None)
+    supervisor.watch(start(), start)
+    for _ in range(5):
+        supervisor.check()
+    with pytest.raises(DependencyUnavailable, match=r"(?s)brief: keeps ending.*cannot stay"):
+        supervisor.check()

