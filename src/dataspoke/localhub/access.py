@@ -1,0 +1,70 @@
+"""Who may do what at the stand-in: bearer tokens name users, users have a role."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from starlette.requests import HTTPConnection
+
+from dataspoke.errors import Forbidden, Unauthenticated
+
+
+class Role(StrEnum):
+    """What a user may do: an admin manages, an editor writes metadata, a viewer reads."""
+
+    ADMIN = "admin"
+    EDITOR = "editor"
+    VIEWER = "viewer"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user of the stand-in. Patterns are shell patterns over dataset urns.
+
+    ``hidden`` are the datasets they may not see at all, ``unprofiled`` those whose profiles,
+    usage and operations they may not see.
+    """
+
+    urn: str
+    role: Role = Role.VIEWER
+    hidden: tuple[str, ...] = ()
+    unprofiled: tuple[str, ...] = ()
+
+    @property
+    def can_edit(self) -> bool:
+        return self.role is not Role.VIEWER
+
+    @property
+    def can_manage(self) -> bool:
+        return self.role is Role.ADMIN
+
+    def may_see(self, urn: str) -> bool:
+        return not any(fnmatchcase(urn, pattern) for pattern in self.hidden)
+
+    def may_see_profile(self, urn: str) -> bool:
+        return self.may_see(urn) and not any(
+            fnmatchcase(urn, pattern) for pattern in self.unprofiled
+        )
+
+
+class Access:
+    """The users of the stand-in by their bearer tokens."""
+
+    def __init__(self, users: Mapping[str, User]) -> None:
+        self._users = dict(users)
+
+    def user(self, connection: HTTPConnection) -> User:
+        """Return who sent the request; raises Unauthenticated without a token that is known."""
+        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        user = self._users.get(token.strip()) if scheme.lower() == "bearer" else None
+        if user is None:
+            raise Unauthenticated("Send a token of this hub: Authorization: Bearer …")
+        return user
+
+    def editor(self, connection: HTTPConnection) -> User:
+        """Return who sent the request; raises Forbidden where they may not write."""
+        user = self.user(connection)
+        if not user.can_edit:
+            raise Forbidden(f"{user.urn} may not write metadata; it takes an editor or an admin.")
+        return user
