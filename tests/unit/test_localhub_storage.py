@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dataspoke.errors import ConfigurationError, Conflict, InvalidInput, NotFound
+from dataspoke.errors import ConfigurationError, Conflict, InvalidInput
 from dataspoke.localhub.proposals import Change, Proposal
 from dataspoke.localhub.storage import Storage, Topic
 
@@ -127,9 +127,7 @@ def test_fields_that_the_model_does_not_know_are_dropped(storage):
     assert storage.aspect(ORDERS, "status").value == {"removed": False}
 
 
-def test_create_and_update_respect_what_exists(storage):
-    with pytest.raises(NotFound):
-        storage.write([properties("a", change=Change.UPDATE)], EDITOR)
+def test_create_respects_what_exists(storage):
     storage.write([properties("a", change=Change.CREATE)], EDITOR)
 
     with pytest.raises(Conflict):

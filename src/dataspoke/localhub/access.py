@@ -11,9 +11,14 @@ from dataspoke.errors import Forbidden, Unauthenticated
 
 
 class Role(StrEnum):
-    """What a user may do: an admin manages, an editor writes metadata, a viewer reads."""
+    """What a user may do.
+
+    A viewer reads, an editor writes metadata too, a service reads the change log besides (as
+    DataSpoke itself must), and an admin may do everything.
+    """
 
     ADMIN = "admin"
+    SERVICE = "service"
     EDITOR = "editor"
     VIEWER = "viewer"
 
@@ -39,6 +44,10 @@ class User:
     def can_manage(self) -> bool:
         return self.role is Role.ADMIN
 
+    @property
+    def can_read_events(self) -> bool:
+        return self.role in (Role.ADMIN, Role.SERVICE)
+
     def may_see(self, urn: str) -> bool:
         return not any(fnmatchcase(urn, pattern) for pattern in self.hidden)
 
@@ -61,6 +70,11 @@ class Access:
         if user is None:
             raise Unauthenticated("Send a token of this hub: Authorization: Bearer …")
         return user
+
+    def require_visible(self, user: User, urn: str) -> None:
+        """Raise Forbidden where the user may not see what a urn names."""
+        if not user.may_see(urn):
+            raise Forbidden(f"{user.urn} may not see {urn}.")
 
     def editor(self, connection: HTTPConnection) -> User:
         """Return who sent the request; raises Forbidden where they may not write."""

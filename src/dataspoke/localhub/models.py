@@ -82,6 +82,19 @@ def aspect_models() -> Mapping[str, AspectModel]:
     }
 
 
+@cache
+def _aspects_by_type() -> Mapping[str, str]:
+    return {model.restli_name: name for name, model in aspect_models().items()}
+
+
+def aspect_of_type(type_name: str) -> str:
+    """Return the aspect whose type has this Rest.li name; raises InvalidInput."""
+    name = _aspects_by_type().get(type_name)
+    if name is None:
+        raise InvalidInput(f"DataHub has no aspect of type {type_name!r}.")
+    return name
+
+
 def entity_model(entity_type: str) -> EntityModel:
     """Return an entity type; raises InvalidInput where DataHub has none of that name."""
     model = entity_models().get(entity_type)

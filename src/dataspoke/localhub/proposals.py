@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import orjson
+
 from dataspoke.errors import InvalidInput
+from dataspoke.localhub.models import aspect_of_type, entity_of
 
 
 class Change(StrEnum):
@@ -14,7 +17,6 @@ class Change(StrEnum):
     UPSERT = "UPSERT"
     CREATE = "CREATE"
     CREATE_ENTITY = "CREATE_ENTITY"
-    UPDATE = "UPDATE"
     RESTATE = "RESTATE"
     PATCH = "PATCH"
     DELETE = "DELETE"
@@ -44,3 +46,91 @@ class Proposal:
     change: Change = Change.UPSERT
     system_metadata: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def from_mcp(mcp: Any) -> Proposal:
+    """Return the proposal in a MetadataChangeProposal as the Rest.li API takes it.
+
+    Raises InvalidInput for one that is malformed.
+    """
+    if not isinstance(mcp, dict):
+        raise InvalidInput("A proposal must be an object.")
+    urn = mcp.get("entityUrn")
+    if not isinstance(urn, str):
+        raise InvalidInput("A proposal must name its entity by 'entityUrn'.")
+    entity = entity_of(urn)
+    if mcp.get("entityType") not in (None, entity.name):
+        raise InvalidInput(f"entityType {mcp['entityType']!r} is not that of {urn}.")
+    change = Change.parse(mcp.get("changeType") or Change.UPSERT)
+    name = mcp.get("aspectName")
+    if not isinstance(name, str):
+        raise InvalidInput(f"The proposal for {urn} lacks 'aspectName'.")
+    return Proposal(
+        urn,
+        name,
+        None if change is Change.DELETE else _generic_value(mcp.get("aspect"), urn, name, change),
+        change,
+        system_metadata(mcp.get("systemMetadata")),
+        mcp.get("headers") or {},
+    )
+
+
+def from_mce(event: Any) -> list[Proposal]:
+    """Return the proposals in an old MetadataChangeEvent, one for each aspect of its snapshot.
+
+    Raises InvalidInput for one that is malformed.
+    """
+    try:
+        (snapshot,) = event["entity"]["value"].values()
+        urn, aspects = snapshot["urn"], [dict(aspect) for aspect in snapshot["aspects"]]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InvalidInput(
+            "The body must hold one snapshot: {'entity': {'value': {TYPE: {urn, aspects}}}}."
+        ) from None
+    if not isinstance(urn, str):
+        raise InvalidInput("The snapshot must name its entity by 'urn'.")
+    proposals = []
+    for aspect in aspects:
+        if len(aspect) != 1:
+            raise InvalidInput(f"Each aspect of {urn} must be an object with one key, its type.")
+        ((type_name, value),) = aspect.items()
+        proposals.append(
+            Proposal(
+                urn,
+                aspect_of_type(type_name),
+                value,
+                system_metadata=system_metadata(event.get("systemMetadata")),
+            )
+        )
+    return proposals
+
+
+def system_metadata(given: Any) -> dict[str, Any]:
+    """Return system metadata from what a client sent; the command line sends it as a string."""
+    if isinstance(given, str):
+        given = _loads(given, "systemMetadata")
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise InvalidInput("systemMetadata must be an object.")
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _generic_value(aspect: Any, urn: str, name: str, change: Change) -> Any:
+    value = aspect.get("value") if isinstance(aspect, dict) else None
+    if not isinstance(value, str):
+        raise InvalidInput(f"The proposal for {urn} lacks the value of {name}.")
+    wanted = "application/json-patch+json" if change is Change.PATCH else "application/json"
+    content_type = aspect.get("contentType") or wanted
+    if content_type not in ("application/json", wanted):
+        raise InvalidInput(
+            f"The value of {name} for {urn} is {content_type!r}; {change} takes {wanted!r}."
+        )
+    return _loads(value, f"The value of {name} for {urn}")
+
+
+def _loads(text: str, what: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"{what} is not JSON: {error}.") from error

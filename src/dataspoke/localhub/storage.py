@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import orjson
 
-from dataspoke.errors import ConfigurationError, Conflict, InvalidInput, NotFound
+from dataspoke.errors import ConfigurationError, Conflict, InvalidInput
 from dataspoke.localhub.models import AspectModel, aspect_model, aspect_models, entity_of, key_of
 from dataspoke.localhub.patch import apply_patch
 from dataspoke.localhub.proposals import Change, Proposal
@@ -70,7 +70,7 @@ class StoredAspect:
     actor: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Edge:
     """A relationship that an aspect of ``source`` states, such as ``DownstreamOf``."""
 
@@ -125,7 +125,7 @@ class Storage:
         self._connection = connection
         self._clock_ms = clock_ms
         self._lock = threading.RLock()
-        self._listeners: set[Callable[[], None]] = set()
+        self._listeners: set[Callable[[], object]] = set()
 
     @classmethod
     def open(cls, path: Path | None = None, clock_ms: Callable[[], int] = now_ms) -> Self:
@@ -167,7 +167,7 @@ class Storage:
         self.close()
 
     @contextmanager
-    def notified(self, listener: Callable[[], None]) -> Iterator[None]:
+    def notified(self, listener: Callable[[], object]) -> Iterator[None]:
         """Call ``listener`` after every write, in the writer's thread, while inside."""
         with self._lock:
             self._listeners.add(listener)
@@ -182,14 +182,14 @@ class Storage:
     def write(self, proposals: Sequence[Proposal], actor: str) -> None:
         """Apply all proposals in order, or none of them.
 
-        Raises InvalidInput, Conflict (CREATE of what exists) or NotFound (UPDATE of what does
-        not); the message names the proposal where there are several.
+        Raises InvalidInput, or Conflict for a CREATE of what exists; the message names the
+        proposal where there are several.
         """
         with self._transaction():
             for index, proposal in enumerate(proposals):
                 try:
                     self._apply(proposal, actor)
-                except (InvalidInput, Conflict, NotFound) as error:
+                except (InvalidInput, Conflict) as error:
                     if len(proposals) == 1:
                         raise
                     raise type(error)(
@@ -271,8 +271,6 @@ class Storage:
         current = self._latest(proposal.urn, proposal.aspect)
         if proposal.change is Change.CREATE and current is not None:
             raise Conflict(f"{proposal.urn} has the aspect {proposal.aspect} already.")
-        if proposal.change is Change.UPDATE and current is None:
-            raise NotFound(f"{proposal.urn} has no aspect {proposal.aspect} to update.")
         value = proposal.value
         if proposal.change is Change.PATCH:
             before = None if current is None else current.value
@@ -480,6 +478,10 @@ class Storage:
         """Return the relationships that others state to these urns."""
         return self._edges("select * from edges where destination", urns, names)
 
+    def edges(self, names: Iterable[str] | None = None) -> list[Edge]:
+        """Return all relationships; ``names`` None means all kinds."""
+        return _of_kinds(names, self._run("select * from edges").fetchall())
+
     def events(self, topic: Topic, after: int, limit: int) -> list[Event]:
         """Return changes after a position, oldest first."""
         rows = self._run(
@@ -536,9 +538,12 @@ class Storage:
     def _edges(
         self, statement: str, urns: Iterable[str], names: Iterable[str] | None
     ) -> list[Edge]:
-        wanted = None if names is None else frozenset(names)
-        edges = (Edge(*row) for row in self._select_in(statement, urns))
-        return [edge for edge in edges if wanted is None or edge.name in wanted]
+        return _of_kinds(names, self._select_in(statement, urns))
+
+
+def _of_kinds(names: Iterable[str] | None, rows: Iterable[tuple[Any, ...]]) -> list[Edge]:
+    wanted = None if names is None else frozenset(names)
+    return [edge for edge in (Edge(*row) for row in rows) if wanted is None or edge.name in wanted]
 
 
 def _stored(row: tuple[Any, ...]) -> StoredAspect:
