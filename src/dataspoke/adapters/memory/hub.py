@@ -1,0 +1,180 @@
+"""A small working hub that lives in memory, for tests of what is built on the port."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from dataspoke.catalogue import Dataset, Lineage, Operation, Profile
+from dataspoke.errors import DependencyError, Unauthenticated
+from dataspoke.ports.hub import (
+    Access,
+    Actor,
+    EventPage,
+    Hub,
+    HubInfo,
+    MetadataEvent,
+    Scores,
+    Topic,
+)
+from dataspoke.quality.model import Result, Status
+
+FULL_ACCESS = Access(view_profile=True, view_operations=True, edit_assertions=True)
+
+
+class MemoryHub(Hub):
+    """Holds what it is given; ``results`` and ``scores`` show what was written to it.
+
+    While ``failure`` is set, every call raises it.
+    """
+
+    def __init__(self) -> None:
+        self.results: dict[tuple[str, str, datetime], Result] = {}
+        self.scores: dict[str, Scores] = {}
+        self.failure: DependencyError | None = None
+        self._datasets: dict[str, Dataset] = {}
+        self._profiles: dict[str, tuple[Profile, ...]] = {}
+        self._operations: dict[str, tuple[Operation, ...]] = {}
+        self._upstream: dict[str, tuple[str, ...]] = {}
+        self._actors: dict[str, Actor] = {}
+        self._rights: dict[str, Mapping[str, Access | None]] = {}
+        self._events: dict[Topic, list[MetadataEvent]] = {topic: [] for topic in Topic}
+
+    # --- what a test sets up ---
+
+    def put(
+        self,
+        dataset: Dataset,
+        *,
+        profiles: Sequence[Profile] | None = None,
+        operations: Sequence[Operation] | None = None,
+        upstream: Sequence[str] | None = None,
+    ) -> None:
+        """Add or replace a dataset; what is None stays as it was. Adds no event."""
+        self._datasets[dataset.urn] = dataset
+        if profiles is not None:
+            self._profiles[dataset.urn] = tuple(sorted(profiles, key=lambda run: run.time))
+        if operations is not None:
+            self._operations[dataset.urn] = tuple(sorted(operations, key=lambda run: run.time))
+        if upstream is not None:
+            self._upstream[dataset.urn] = tuple(upstream)
+
+    def delete(self, urn: str) -> None:
+        """Remove a dataset and all that belongs to it."""
+        for kept in (self._datasets, self._profiles, self._operations, self._upstream):
+            kept.pop(urn, None)
+
+    def admit(
+        self,
+        token: str,
+        urn: str,
+        *,
+        can_manage: bool = False,
+        rights: Mapping[str, Access | None] | None = None,
+    ) -> Actor:
+        """Make a token known and return whose it is.
+
+        ``rights`` names the datasets on which the actor has not all rights: None hides one.
+        """
+        actor = Actor(urn, token, can_manage)
+        self._actors[token] = actor
+        self._rights[token] = rights or {}
+        return actor
+
+    def emit(self, topic: Topic, event: MetadataEvent) -> None:
+        """Append an event to a stream."""
+        self._events[topic].append(event)
+
+    # --- the port ---
+
+    async def info(self) -> HubInfo:
+        self._answer()
+        return HubInfo(version="1.7.0", server_type="memory", stand_in=True)
+
+    async def actor(self, token: str) -> Actor:
+        self._answer()
+        try:
+            return self._actors[token]
+        except KeyError:
+            raise Unauthenticated("The hub does not accept this token.") from None
+
+    async def access(self, actor: Actor, urns: Sequence[str]) -> Mapping[str, Access]:
+        self._answer()
+        if actor.token not in self._actors:
+            raise Unauthenticated("The hub does not accept this token.")
+        rights = self._rights[actor.token]
+        granted = {urn: rights.get(urn, FULL_ACCESS) for urn in urns if urn in self._datasets}
+        return {urn: access for urn, access in granted.items() if access is not None}
+
+    async def scroll(self, batch_size: int) -> AsyncIterator[Sequence[str]]:
+        self._answer()
+        present = sorted(urn for urn, dataset in self._datasets.items() if not dataset.removed)
+        for start in range(0, len(present), batch_size):
+            yield present[start : start + batch_size]
+            self._answer()
+
+    async def datasets(self, urns: Sequence[str]) -> Mapping[str, Dataset]:
+        self._answer()
+        return {urn: self._datasets[urn] for urn in urns if urn in self._datasets}
+
+    async def profiles(
+        self, urns: Sequence[str], since: datetime
+    ) -> Mapping[str, Sequence[Profile]]:
+        self._answer()
+        return {
+            urn: [run for run in self._profiles.get(urn, ()) if run.time >= since]
+            for urn in urns
+            if urn in self._datasets
+        }
+
+    async def operations(
+        self, urns: Sequence[str], since: datetime
+    ) -> Mapping[str, Sequence[Operation]]:
+        self._answer()
+        return {
+            urn: [run for run in self._operations.get(urn, ()) if run.time >= since]
+            for urn in urns
+            if urn in self._datasets
+        }
+
+    async def lineage(self, urns: Sequence[str]) -> Mapping[str, Lineage]:
+        self._answer()
+        return {
+            urn: Lineage(
+                upstream=self._upstream.get(urn, ()),
+                downstream=tuple(
+                    sorted(below for below, above in self._upstream.items() if urn in above)
+                ),
+            )
+            for urn in urns
+            if urn in self._datasets
+        }
+
+    async def write_results(self, results: Sequence[Result]) -> None:
+        self._answer()
+        for result in results:
+            if result.judgement.status is not Status.WARMING_UP:
+                key = (result.urn, result.metric.value, result.judgement.point.time)
+                self.results[key] = result
+
+    async def write_scores(self, scores: Sequence[Scores]) -> None:
+        self._answer()
+        for new in scores:
+            old = self.scores.get(new.urn, new)
+            self.scores[new.urn] = Scores(
+                urn=new.urn,
+                quality=old.quality if new.quality is None else new.quality,
+                health=old.health if new.health is None else new.health,
+            )
+
+    async def poll(
+        self, topic: Topic, cursor: str | None, limit: int, wait: timedelta
+    ) -> EventPage:
+        """Never waits: a test emits first and polls then."""
+        self._answer()
+        stream = self._events[topic]
+        start = len(stream) if cursor is None else int(cursor)
+        events = tuple(stream[start : start + limit])
+        return EventPage(cursor=str(start + len(events)), events=events)
+
+    def _answer(self) -> None:
+        if self.failure is not None:
+            raise self.failure
