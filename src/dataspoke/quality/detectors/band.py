@@ -1,0 +1,106 @@
+"""The seasonal robust band: recent level, trend and season, each by medians of the past."""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataspoke.quality.detectors.calibration import Calibration
+from dataspoke.quality.detectors.seasonality import Pattern, fit_pattern
+from dataspoke.quality.detectors.watches import Direction
+
+Floats = NDArray[np.float64]
+
+LEVEL_POINTS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a forecast allows, on the scale of measurement, and how rare the point is to it."""
+
+    expected: float
+    low: float
+    high: float
+    p_value: float
+
+
+def deviation(difference: float, direction: Direction) -> float:
+    """Return how far a point lies on the side that matters, 0 or more."""
+    return abs(difference) if direction is Direction.BOTH else max(difference, 0.0)
+
+
+class Band:
+    """A forecast of the next point from the accepted ones, calibrated on their own deviations.
+
+    Season and trend are estimated anew once a cycle; between that only the level moves.
+    """
+
+    def __init__(self, direction: Direction) -> None:
+        self._direction = direction
+        self._times_s: list[float] = []
+        self._values: list[float] = []
+        self._pattern: Pattern | None = None
+        self._calibration = Calibration(np.empty(0))
+        self._level: deque[float] = deque(maxlen=LEVEL_POINTS)
+        self._next_fit = 2 * LEVEL_POINTS
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def past(self) -> tuple[Floats, Floats]:
+        """Times in seconds and values of the accepted points, oldest first."""
+        return np.array(self._times_s), np.array(self._values)
+
+    def add(self, time_s: float, value: float) -> None:
+        """Accept a point into the past."""
+        if self._pattern is not None:
+            self._calibration.add(deviation(value - self._expected(time_s), self._direction))
+        # A clock that ran backwards must not put the past out of order.
+        self._times_s.append(max(time_s, self._times_s[-1]) if self._times_s else time_s)
+        self._values.append(value)
+        self._level.append(self._seasonless(time_s, value))
+        if len(self) >= self._next_fit:
+            self._fit()
+
+    def adopt(self, times_s: list[float], values: list[float]) -> None:
+        """Forget the level and the trend for those of these points; the season stays."""
+        self._times_s, self._values = list(times_s), list(values)
+        cycle = 0
+        if self._pattern is not None:
+            self._pattern = replace(self._pattern, slope=0.0)
+            cycle = len(self._pattern.profile)
+        self._restart_level()
+        self._next_fit = max(4 * LEVEL_POINTS, 3 * cycle)
+
+    def judge(self, time_s: float, value: float, rate: float) -> Range:
+        """Return the range that a healthy point leaves at ``rate``; needs an accepted point."""
+        expected = self._expected(time_s)
+        half = self._calibration.quantile(rate)
+        p_value = self._calibration.p_value(deviation(value - expected, self._direction))
+        return Range(expected, expected - half, expected + half, p_value)
+
+    def _fit(self) -> None:
+        self._pattern = fit_pattern(*self.past, LEVEL_POINTS)
+        self._calibration = Calibration(
+            np.array([deviation(d, self._direction) for d in self._pattern.deviations.tolist()])
+        )
+        self._restart_level()
+        self._next_fit = len(self) + max(LEVEL_POINTS, len(self._pattern.profile))
+
+    def _restart_level(self) -> None:
+        recent = zip(self._times_s[-LEVEL_POINTS:], self._values[-LEVEL_POINTS:], strict=True)
+        self._level = deque((self._seasonless(*p) for p in recent), maxlen=LEVEL_POINTS)
+
+    def _seasonless(self, time_s: float, value: float) -> float:
+        return value - (self._pattern.season(time_s) if self._pattern else 0.0)
+
+    def _expected(self, time_s: float) -> float:
+        slope = self._pattern.slope if self._pattern else 0.0
+        size = len(self._level)
+        if not size:
+            return 0.0
+        ahead = sorted(v + slope * (size - i) for i, v in enumerate(self._level))
+        middle = (ahead[(size - 1) // 2] + ahead[size // 2]) / 2
+        return middle + (self._pattern.season(time_s) if self._pattern else 0.0)

@@ -1,0 +1,106 @@
+"""The series of a dataset, and the verdicts on them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from dataspoke.catalogue import Operation, Profile
+from dataspoke.quality.detectors.judging import FALSE_ALARM_RATE, judge
+from dataspoke.quality.detectors.watches import WATCHES
+from dataspoke.quality.model import Judgement, Metric, Point, Status
+
+# Operations reported this close together are one update: a load in several statements.
+_ONE_UPDATE = timedelta(minutes=15)
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A metric's judgements, oldest first and never empty; the last is on its present state.
+
+    ``failing_since`` names the fault that the last judgement belongs to, None where it passes:
+    the time of the first failing point for row counts, and for freshness that of the last
+    update. It stays the same however often the fault is looked at.
+    """
+
+    metric: Metric
+    judgements: tuple[Judgement, ...]
+    failing_since: datetime | None
+
+
+def row_counts(profiles: Sequence[Profile]) -> list[Point]:
+    """Return the row count of each profile that has one, oldest first."""
+    counted = [p for p in profiles if p.row_count is not None]
+    return [Point(p.time, float(p.row_count or 0)) for p in sorted(counted, key=lambda p: p.time)]
+
+
+def update_times(operations: Sequence[Operation], now: datetime) -> list[datetime]:
+    """Return when the dataset was updated up to ``now``, oldest first."""
+    updates: list[datetime] = []
+    for time in sorted(o.time for o in operations if o.time <= now):
+        if updates and time - updates[-1] < _ONE_UPDATE:
+            continue
+        updates.append(time)
+    return updates
+
+
+def intervals(updates: Sequence[datetime]) -> list[Point]:
+    """Return the hours from each update to the next, at the time of the next."""
+    return [Point(new, (new - old) / _HOUR) for old, new in pairwise(updates)]
+
+
+def judge_dataset(
+    profiles: Sequence[Profile],
+    operations: Sequence[Operation],
+    now: datetime,
+    judged_until: Mapping[Metric, datetime],
+    rate: float = FALSE_ALARM_RATE,
+) -> list[Verdict]:
+    """Return the verdict on each metric that the dataset has points of.
+
+    Row counts are those of its profiles. Freshness is judged at each update, by the hours since
+    the one before it, and at ``now`` by the hours since the last: it passes the moment it may
+    still be in time. Its season is that of the update an interval begins with, so that a Friday's
+    load is not missed on Saturday. Points up to ``judged_until`` were judged before and are left
+    out, except the last.
+    """
+    verdicts = []
+    counts = row_counts(profiles)
+    if counts:
+        judged = judge(
+            counts,
+            WATCHES[Metric.ROW_COUNT],
+            start=_first_after(counts, judged_until.get(Metric.ROW_COUNT)),
+            rate=rate,
+        )
+        verdicts.append(Verdict(Metric.ROW_COUNT, tuple(judged), _failing_since(judged)))
+    updates = update_times(operations, now)
+    if updates:
+        gaps = [*intervals(updates), Point(now, (now - updates[-1]) / _HOUR)]
+        judged = judge(
+            gaps,
+            WATCHES[Metric.FRESHNESS],
+            start=_first_after(gaps, judged_until.get(Metric.FRESHNESS)),
+            rate=rate,
+            season_times=updates,
+        )
+        late = judged[-1].status is Status.FAIL
+        verdicts.append(Verdict(Metric.FRESHNESS, tuple(judged), updates[-1] if late else None))
+    return verdicts
+
+
+def _first_after(points: Sequence[Point], until: datetime | None) -> int:
+    if until is None:
+        return 0
+    new = next((i for i, p in enumerate(points) if p.time > until), len(points))
+    return min(new, len(points) - 1)
+
+
+def _failing_since(judged: Sequence[Judgement]) -> datetime | None:
+    since = None
+    for judgement in reversed(judged):
+        if judgement.status is not Status.FAIL:
+            break
+        since = judgement.point.time
+    return since

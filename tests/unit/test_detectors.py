@@ -1,0 +1,172 @@
+"""What a detector promises, whatever the series."""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataspoke.quality.detectors import WARM_UP_POINTS, WATCHES, Direction, Watch, judge
+from dataspoke.quality.model import Judgement, Metric, Point, Status
+
+START = datetime(2026, 5, 1, 6, tzinfo=UTC)
+ROWS = WATCHES[Metric.ROW_COUNT]
+WEEK = np.array([1.0, 1.1, 1.05, 1.0, 1.2, 0.6, 0.5])
+
+# Below sixty points, so that the fits of Prophet stay out of the many runs.
+short = st.lists(
+    st.one_of(
+        st.floats(0, 1e9), st.integers(0, 20).map(float), st.sampled_from([math.nan, math.inf, 0.0])
+    ),
+    max_size=55,
+)
+watches = st.builds(
+    Watch,
+    direction=st.sampled_from(Direction),
+    floor=st.just(0.0),
+    relative=st.booleans(),
+    least_change=st.floats(0, 10),
+)
+
+
+def daily(values: "list[float] | np.ndarray[tuple[int], np.dtype[np.float64]]") -> list[Point]:
+    return [Point(START + timedelta(days=day), float(v)) for day, v in enumerate(values)]
+
+
+def shop_week(days: int, seed: int = 0) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    rng = np.random.default_rng(seed)
+    return np.rint(4000 * WEEK[np.arange(days) % 7] * np.exp(rng.normal(0, 0.05, days)))
+
+
+def failing(judged: list[Judgement]) -> list[int]:
+    return [i for i, j in enumerate(judged) if j.status is Status.FAIL]
+
+
+@given(short, watches, st.integers(0, 55))
+def test_cutting_a_series_short_changes_no_judgement_before_the_cut(
+    values: list[float], watch: Watch, cut: int
+) -> None:
+    whole = judge(daily(values), watch)
+    assert repr(judge(daily(values[:cut]), watch)) == repr(whole[:cut])
+
+
+def test_prophet_does_not_look_ahead_either() -> None:
+    values = shop_week(140)
+    values[100] = 900
+    whole = judge(daily(values), ROWS)
+    assert {j.detector for j in whole[70:]} >= {"seasonal-band+prophet"}
+    for cut in (75, 101, 130):
+        assert judge(daily(values[:cut]), ROWS) == whole[:cut]
+
+
+def test_judging_only_what_is_new_gives_the_same() -> None:
+    points = daily(shop_week(140))
+    assert judge(points, ROWS, start=137) == judge(points, ROWS)[137:]
+
+
+@given(short, watches)
+def test_a_point_fails_exactly_where_it_lies_outside_its_range(
+    values: list[float], watch: Watch
+) -> None:
+    judged = judge(daily(values), watch)
+    assert len(judged) == len(values)
+    for value, judgement in zip(values, judged, strict=True):
+        numbers = (judgement.expected, judgement.low, judgement.high, judgement.score)
+        if judgement.status is Status.WARMING_UP:
+            assert numbers == (None, None, None, None)
+            continue
+        expected, low, high, score = (number for number in numbers if number is not None)
+        assert 0 <= low <= expected <= high < math.inf
+        assert 0 <= score <= 1
+        assert (judgement.status is Status.FAIL) == (not low <= value <= high)
+        if watch.direction is Direction.HIGH:
+            assert low == 0
+
+
+@given(st.floats(0, 1e12), st.integers(0, 120), st.sampled_from([ROWS, Watch()]))
+@settings(max_examples=25)
+def test_a_constant_series_never_fails(level: float, days: int, watch: Watch) -> None:
+    judged = judge(daily([level] * days), watch)
+    assert not failing(judged)
+    assert all(j.status is Status.PASS for j in judged[WARM_UP_POINTS:])
+
+
+@given(st.integers(28, 54).map(shop_week), st.integers(-20, 20))
+def test_a_change_of_unit_changes_no_verdict(
+    values: "np.ndarray[tuple[int], np.dtype[np.float64]]", exponent: int
+) -> None:
+    values[-1] *= 0.2
+    plain, scaled = (judge(daily(v), Watch()) for v in (values, values * 2.0**exponent))
+    assert [j.status for j in plain] == [j.status for j in scaled]
+    for one, other in zip(plain, scaled, strict=True):
+        if one.high is not None:
+            assert other.high == pytest.approx(one.high * 2.0**exponent)
+
+
+@pytest.mark.parametrize(
+    ("factor", "fails"), [(0.1, True), (0.5, True), (1.0, False), (1.1, False), (2.5, True)]
+)
+def test_rows_that_go_missing_or_come_twice_are_told_from_a_weeks_rhythm(
+    factor: float, fails: bool
+) -> None:
+    values = shop_week(121)
+    values[120] *= factor
+    judged = judge(daily(values), ROWS)
+    assert failing(judged) == ([120] if fails else [])
+
+
+def test_a_fault_is_no_part_of_the_baseline() -> None:
+    values = shop_week(121)
+    values[100:110] *= 0.3
+    judged = judge(daily(values), ROWS)
+    assert failing(judged) == list(range(100, 110))
+    before, after = judged[93], judged[114]  # the same day of the week
+    assert before.low is not None
+    assert after.low == pytest.approx(before.low, rel=0.15)
+
+
+def test_fourteen_failing_points_on_one_side_are_the_new_normal() -> None:
+    values = shop_week(150)
+    values[100:] *= 3
+    assert failing(judge(daily(values), ROWS)) == list(range(100, 114))
+
+
+def test_a_weekend_is_silent_and_a_working_day_like_it_is_not() -> None:
+    values = shop_week(120)
+    assert not failing(judge(daily(values), ROWS))
+    values[116] = values[117] = 2000  # a Tuesday
+    assert 116 in failing(judge(daily(values), ROWS))
+
+
+def test_gaps_and_wandering_times_do_not_shift_the_week() -> None:
+    rng = np.random.default_rng(3)
+    points = [
+        Point(p.time + timedelta(hours=rng.uniform(-6, 6)), p.value)
+        for day, p in enumerate(daily(shop_week(150)))
+        if day % 11 and day not in range(80, 90)
+    ]
+    assert not failing(judge(points, ROWS))
+
+
+@pytest.mark.parametrize("times", ["same", "backwards"])
+def test_times_that_stand_still_or_run_backwards_do_no_harm(times: str) -> None:
+    step = timedelta(0) if times == "same" else timedelta(days=-1)
+    points = [Point(START + i * step, 100.0) for i in range(80)]
+    assert not failing(judge(points, ROWS))
+
+
+def test_the_last_bit_of_a_float_is_no_fault() -> None:
+    values = [0.1 + 0.2, 0.3] * 60
+    assert not failing(judge(daily(values), Watch()))
+
+
+def test_a_few_rows_more_in_a_table_that_never_changed_are_no_fault() -> None:
+    assert not failing(judge(daily([250.0] * 60 + [254.0] * 60), ROWS))
+
+
+def test_only_the_side_that_matters_can_fail() -> None:
+    values = 24 + np.random.default_rng(5).normal(0, 0.3, 120)
+    values[100], values[110] = 12, 40
+    assert failing(judge(daily(values), WATCHES[Metric.FRESHNESS])) == [110]
