@@ -4,7 +4,8 @@ import pytest
 
 from dataspoke.errors import ConfigurationError, Conflict, InvalidInput
 from dataspoke.localhub.proposals import Change, Proposal
-from dataspoke.localhub.storage import Storage, Topic
+from dataspoke.localhub.records import Topic
+from dataspoke.localhub.storage import Storage
 
 ORDERS = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.orders,PROD)"
 REFUNDS = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.refunds,PROD)"

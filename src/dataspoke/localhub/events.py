@@ -15,7 +15,8 @@ from starlette.routing import Route
 from dataspoke.errors import Forbidden, InvalidInput
 from dataspoke.localhub.access import Access
 from dataspoke.localhub.answers import answer
-from dataspoke.localhub.storage import Event, Storage, Topic, now_ms
+from dataspoke.localhub.records import Event, Topic, now_ms
+from dataspoke.localhub.storage import Storage
 
 _MAX_EVENTS = 5000
 _DEFAULT_EVENTS = 100

@@ -19,7 +19,8 @@ from dataspoke.localhub.models import (
     entity_of,
 )
 from dataspoke.localhub.proposals import Change, Proposal, system_metadata
-from dataspoke.localhub.storage import Edge, Storage, StoredAspect
+from dataspoke.localhub.records import Edge, StoredAspect
+from dataspoke.localhub.storage import Storage
 
 _V3 = "/openapi/v3/entity"
 

@@ -76,11 +76,11 @@ def apply_patch(
     document = deepcopy(dict(current)) if current is not None else _default(model, time_ms)
     for path, fields in keys.items():
         for holder in _holders(document, path):
-            holder[path[-1]] = _nest(holder.get(path[-1]) or [], fields)
+            holder[path[-1]] = _nest(holder.get(path[-1]), fields, f"{model.name}.{path[-1]}")
     for operation in operations:
         _make_way(document, operation)
         try:
-            document = jsonpatch.apply_patch(document, [operation])
+            document = jsonpatch.apply_patch(document, [operation], in_place=True)
         except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
             raise InvalidInput(
                 f"The patch of {model.name} does not fit at {operation.get('path')!r}: {error}."
@@ -169,17 +169,27 @@ def _holders(value: Any, path: tuple[str, ...]) -> Iterator[dict[str, Any]]:
         yield from _holders(value[step], tuple(rest))
 
 
-def _nest(items: Sequence[Any], fields: Sequence[str]) -> dict[str, Any]:
+def _nest(items: Any, fields: Sequence[str], where: str) -> dict[str, Any]:
     nested: dict[str, Any] = {}
-    for item in items:
+    for item in _listed(items, where):
         if not fields:
             nested[str(item)] = item
             continue
+        if not isinstance(item, dict):
+            raise InvalidInput(f"arrayPrimaryKeys names fields of {where}, whose items have none.")
         place = nested
         for field in fields:
             place = place.setdefault(_key(item, field), {})
         place.update(item)
     return nested
+
+
+def _listed(items: Any, where: str) -> list[Any]:
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        raise InvalidInput(f"arrayPrimaryKeys names {where}, which is no list.")
+    return items
 
 
 def _key(item: Any, field: str) -> str:

@@ -14,7 +14,8 @@ from dataspoke.localhub.access import Access
 from dataspoke.localhub.answers import answer, read_json, tracing
 from dataspoke.localhub.models import aspect_model, aspect_models, entity_model, entity_of, key_of
 from dataspoke.localhub.proposals import Proposal, from_mce, from_mcp
-from dataspoke.localhub.storage import Storage, StoredAspect
+from dataspoke.localhub.records import StoredAspect
+from dataspoke.localhub.storage import Storage
 
 
 def create_rest_routes(storage: Storage, access: Access) -> list[Route]:

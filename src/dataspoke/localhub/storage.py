@@ -1,117 +1,21 @@
-"""The stand-in's memory: aspects, time series, relationships and the log of changes, in SQLite."""
+"""The stand-in's memory: aspects, time series, relationships and the log of changes."""
 
 import hashlib
-import sqlite3
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
 import orjson
 
-from dataspoke.errors import ConfigurationError, Conflict, InvalidInput
+from dataspoke.errors import Conflict, InvalidInput
+from dataspoke.localhub.database import Database
 from dataspoke.localhub.models import AspectModel, aspect_model, aspect_models, entity_of, key_of
 from dataspoke.localhub.patch import apply_patch
 from dataspoke.localhub.proposals import Change, Proposal
+from dataspoke.localhub.records import Deleted, Edge, Event, StoredAspect, Topic, now_ms
 
-_SCHEMA = """
-create table if not exists entities (
-  urn text primary key, type text not null, removed integer not null default 0,
-  created_ms integer not null) without rowid;
-create index if not exists entities_by_type on entities (type, urn);
-create table if not exists aspects (
-  urn text not null, aspect text not null, version integer not null, value text not null,
-  system_metadata text not null, created_ms integer not null, actor text not null,
-  primary key (urn, aspect, version)) without rowid;
-create table if not exists points (
-  urn text not null, aspect text not null, time_ms integer not null, series text not null,
-  value text not null, system_metadata text not null, created_ms integer not null,
-  actor text not null, primary key (urn, aspect, time_ms, series)) without rowid;
-create table if not exists edges (
-  source text not null, aspect text not null, name text not null, destination text not null,
-  primary key (source, aspect, name, destination)) without rowid;
-create index if not exists edges_by_destination on edges (destination, name);
-create table if not exists events (
-  position integer primary key autoincrement, topic text not null, urn text not null,
-  type text not null, aspect text not null, change text not null, value text, previous text,
-  system_metadata text not null, headers text not null, created_ms integer not null,
-  actor text not null);
-create index if not exists events_by_topic on events (topic, position);
-"""
-
-# SQLite takes at most this many parameters in every build of it.
-_MAX_PARAMETERS = 900
-
-
-class Topic(StrEnum):
-    """The streams of the change log, by the names they have in DataHub's Kafka."""
-
-    VERSIONED = "MetadataChangeLog_Versioned_v1"
-    TIMESERIES = "MetadataChangeLog_Timeseries_v1"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAspect:
-    """An aspect as stored; times are milliseconds since the epoch, ``actor`` is a urn.
-
-    ``version`` is 0 for the latest. Older ones count from 1, the oldest.
-    """
-
-    urn: str
-    aspect: str
-    version: int
-    value: dict[str, Any]
-    system_metadata: dict[str, Any]
-    created_ms: int
-    actor: str
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Edge:
-    """A relationship that an aspect of ``source`` states, such as ``DownstreamOf``."""
-
-    source: str
-    aspect: str
-    name: str
-    destination: str
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One entry of the change log. ``position`` rises with every change, over all topics.
-
-    ``value`` is None after a deletion, ``previous`` where there was nothing before; both are JSON.
-    """
-
-    position: int
-    topic: str
-    urn: str
-    type: str
-    aspect: str
-    change: str
-    value: str | None
-    previous: str | None
-    system_metadata: dict[str, Any]
-    headers: dict[str, str]
-    created_ms: int
-    actor: str
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """How many stored aspects and points of time series a deletion removed."""
-
-    aspects: int
-    points: int
-
-
-def now_ms() -> int:
-    """Return the time in milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
+_FOREVER_MS = 2**62
 
 
 class Storage:
@@ -121,11 +25,9 @@ class Storage:
     transaction. Reads take many urns at once; a urn that is not there is absent from the answer.
     """
 
-    def __init__(self, connection: sqlite3.Connection, clock_ms: Callable[[], int]) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
+        self._database = database
         self._clock_ms = clock_ms
-        self._lock = threading.RLock()
-        self._listeners: set[Callable[[], object]] = set()
 
     @classmethod
     def open(cls, path: Path | None = None, clock_ms: Callable[[], int] = now_ms) -> Self:
@@ -134,31 +36,11 @@ class Storage:
         Raises ConfigurationError where the file cannot be used: it is of another kind, cannot be
         written, or another process has it open.
         """
-        try:
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(
-                path or ":memory:", check_same_thread=False, isolation_level=None, timeout=1
-            )
-            try:
-                connection.execute("pragma locking_mode = exclusive")
-                connection.execute("pragma journal_mode = wal")
-                connection.execute("pragma synchronous = normal")
-                connection.executescript(f"begin exclusive; {_SCHEMA} commit;")
-            except sqlite3.Error:
-                connection.close()
-                raise
-        except (sqlite3.Error, OSError) as error:
-            raise ConfigurationError(
-                f"The stand-in hub cannot use {path} as its data file ({error}). Stop the other "
-                "stand-in that has it open, or name another file."
-            ) from error
-        return cls(connection, clock_ms)
+        return cls(Database.open(path), clock_ms)
 
     def close(self) -> None:
         """Close the file. Nothing else may be called afterwards."""
-        with self._lock:
-            self._connection.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -166,16 +48,9 @@ class Storage:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextmanager
-    def notified(self, listener: Callable[[], object]) -> Iterator[None]:
+    def notified(self, listener: Callable[[], object]) -> AbstractContextManager[None]:
         """Call ``listener`` after every write, in the writer's thread, while inside."""
-        with self._lock:
-            self._listeners.add(listener)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._listeners.discard(listener)
+        return self._database.notified(listener)
 
     # --- writing ---
 
@@ -185,7 +60,7 @@ class Storage:
         Raises InvalidInput, or Conflict for a CREATE of what exists; the message names the
         proposal where there are several.
         """
-        with self._transaction():
+        with self._database.transaction():
             for index, proposal in enumerate(proposals):
                 try:
                     self._apply(proposal, actor)
@@ -200,12 +75,12 @@ class Storage:
     def delete(self, urn: str, actor: str) -> Deleted:
         """Remove an entity wholly; deleting what does not exist removes nothing."""
         entity = entity_of(urn)
-        with self._transaction():
-            key = self._latest(urn, entity.key_aspect)
-            aspects = self._run("delete from aspects where urn = ?", urn).rowcount
-            points = self._run("delete from points where urn = ?", urn).rowcount
-            self._run("delete from edges where source = ?", urn)
-            self._run("delete from entities where urn = ?", urn)
+        with self._database.transaction():
+            key = self.aspect(urn, entity.key_aspect)
+            aspects = self._database.run("delete from aspects where urn = ?", urn).rowcount
+            points = self._database.run("delete from points where urn = ?", urn).rowcount
+            self._database.run("delete from edges where source = ?", urn)
+            self._database.run("delete from entities where urn = ?", urn)
             if key is not None:
                 previous = _dump(key.value)
                 self._log(
@@ -218,15 +93,15 @@ class Storage:
     ) -> int:
         """Remove points of a time series, both bounds included; returns how many they were."""
         aspect_model(entity_of(urn), aspect)
-        with self._transaction():
-            removed = self._run(
+        with self._database.transaction():
+            removed = self._database.rows(
                 "delete from points where urn = ? and aspect = ? and time_ms between ? and ?"
                 " returning value",
                 urn,
                 aspect,
                 start_ms or 0,
-                2**62 if end_ms is None else end_ms,
-            ).fetchall()
+                _FOREVER_MS if end_ms is None else end_ms,
+            )
             for (value,) in removed:
                 self._log(Topic.TIMESERIES, urn, aspect, Change.DELETE, None, value, {}, {}, actor)
         return len(removed)
@@ -248,13 +123,13 @@ class Storage:
     def _ensure_entity(self, proposal: Proposal, actor: str) -> None:
         """Write the key aspect of an entity that is new, before its first aspect."""
         entity, now = entity_of(proposal.urn), self._clock_ms()
-        known = self._run("select 1 from entities where urn = ?", proposal.urn).fetchone()
+        known = self._database.rows("select 1 from entities where urn = ?", proposal.urn)
         if known:
             if proposal.change is Change.CREATE_ENTITY:
                 raise Conflict(f"{proposal.urn} exists already.")
             return
         key = key_of(proposal.urn)
-        self._run(
+        self._database.run(
             "insert into entities (urn, type, created_ms) values (?, ?, ?)",
             proposal.urn,
             entity.name,
@@ -268,7 +143,7 @@ class Storage:
             )  # fmt: skip
 
     def _store(self, proposal: Proposal, model: AspectModel, actor: str) -> None:
-        current = self._latest(proposal.urn, proposal.aspect)
+        current = self.aspect(proposal.urn, proposal.aspect)
         if proposal.change is Change.CREATE and current is not None:
             raise Conflict(f"{proposal.urn} has the aspect {proposal.aspect} already.")
         value = proposal.value
@@ -292,7 +167,7 @@ class Storage:
         if current is not None and current.value == value:
             # As in DataHub: seen again, unchanged; no new version and no event.
             metadata["version"] = current.system_metadata["version"]
-            self._run(
+            self._database.run(
                 "update aspects set system_metadata = ?"
                 " where urn = ? and aspect = ? and version = 0",
                 _dump(metadata),
@@ -301,13 +176,13 @@ class Storage:
             )
             return
         if current is not None:
-            self._run(
+            self._database.run(
                 "update aspects set version = (select max(version) + 1 from aspects"
                 " where urn = ?1 and aspect = ?2) where urn = ?1 and aspect = ?2 and version = 0",
                 urn,
                 model.name,
             )
-        self._run(
+        self._database.run(
             "insert into aspects values (?, ?, 0, ?, ?, ?, ?)",
             urn,
             model.name,
@@ -318,7 +193,7 @@ class Storage:
         )
         if model.name == "status":
             removed = int(bool(value.get("removed")))
-            self._run("update entities set removed = ? where urn = ?", removed, urn)
+            self._database.run("update entities set removed = ? where urn = ?", removed, urn)
         self._relate(urn, model, value)
         self._log(
             Topic.VERSIONED,
@@ -333,8 +208,8 @@ class Storage:
         )
 
     def _relate(self, urn: str, model: AspectModel, value: Mapping[str, Any]) -> None:
-        self._run("delete from edges where source = ? and aspect = ?", urn, model.name)
-        self._connection.executemany(
+        self._database.run("delete from edges where source = ? and aspect = ?", urn, model.name)
+        self._database.run_many(
             "insert or ignore into edges values (?, ?, ?, ?)",
             [(urn, model.name, name, destination) for name, destination in model.edges(value)],
         )
@@ -345,7 +220,7 @@ class Storage:
         value = model.validate(proposal.value)
         self._ensure_entity(proposal, actor)
         metadata = _system_metadata(proposal.system_metadata, None, self._clock_ms())
-        self._run(
+        self._database.run(
             "insert or replace into points values (?, ?, ?, ?, ?, ?, ?, ?)",
             proposal.urn,
             model.name,
@@ -363,13 +238,13 @@ class Storage:
 
     def _delete_aspect(self, proposal: Proposal, actor: str) -> None:
         urn, aspect = proposal.urn, proposal.aspect
-        current = self._latest(urn, aspect)
+        current = self.aspect(urn, aspect)
         if current is None:
             return
-        self._run("delete from aspects where urn = ? and aspect = ?", urn, aspect)
-        self._run("delete from edges where source = ? and aspect = ?", urn, aspect)
+        self._database.run("delete from aspects where urn = ? and aspect = ?", urn, aspect)
+        self._database.run("delete from edges where source = ? and aspect = ?", urn, aspect)
         if aspect == "status":
-            self._run("update entities set removed = 0 where urn = ?", urn)
+            self._database.run("update entities set removed = 0 where urn = ?", urn)
         self._log(
             Topic.VERSIONED, urn, aspect, Change.DELETE, None, _dump(current.value),
             dict(proposal.system_metadata), proposal.headers, actor,
@@ -387,7 +262,7 @@ class Storage:
         headers: Mapping[str, str],
         actor: str,
     ) -> None:
-        self._run(
+        self._database.run(
             "insert into events (topic, urn, type, aspect, change, value, previous,"
             " system_metadata, headers, created_ms, actor)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -399,13 +274,13 @@ class Storage:
 
     def aspect(self, urn: str, aspect: str, version: int = 0) -> StoredAspect | None:
         """Return one version of an aspect; None where there is none such."""
-        row = self._run(
+        rows = self._database.rows(
             "select * from aspects where urn = ? and aspect = ? and version = ?",
             urn,
             aspect,
             version,
-        ).fetchone()
-        return None if row is None else _stored(row)
+        )
+        return _stored(rows[0]) if rows else None
 
     def aspects(
         self, urns: Iterable[str], names: Iterable[str] | None = None
@@ -413,7 +288,7 @@ class Storage:
         """Return the latest aspects by urn and name; ``names`` None means all of them."""
         found: dict[str, dict[str, StoredAspect]] = {}
         wanted = None if names is None else frozenset(names)
-        for row in self._select_in("select * from aspects where version = 0 and urn", urns):
+        for row in self._database.rows_in("select * from aspects where version = 0 and urn", urns):
             if wanted is None or row[1] in wanted:
                 found.setdefault(row[0], {})[row[1]] = _stored(row)
         return found
@@ -431,25 +306,24 @@ class Storage:
         Both bounds are included.
         """
         found: dict[str, list[StoredAspect]] = {}
-        with self._lock:
-            for urn in urns:
-                rows = self._run(
-                    "select urn, aspect, 0, value, system_metadata, created_ms, actor from points"
-                    " where urn = ? and aspect = ? and time_ms between ? and ?"
-                    " order by time_ms desc, created_ms desc limit ?",
-                    urn,
-                    aspect,
-                    start_ms or 0,
-                    2**62 if end_ms is None else end_ms,
-                    -1 if limit is None else limit,
-                ).fetchall()
-                if rows:
-                    found[urn] = [_stored(row) for row in rows]
+        for urn in urns:
+            rows = self._database.rows(
+                "select urn, aspect, 0, value, system_metadata, created_ms, actor from points"
+                " where urn = ? and aspect = ? and time_ms between ? and ?"
+                " order by time_ms desc, created_ms desc limit ?",
+                urn,
+                aspect,
+                start_ms or 0,
+                _FOREVER_MS if end_ms is None else end_ms,
+                -1 if limit is None else limit,
+            )
+            if rows:
+                found[urn] = [_stored(row) for row in rows]
         return found
 
     def existing(self, urns: Iterable[str], with_removed: bool = True) -> set[str]:
         """Return those urns that exist; ``with_removed`` counts soft-deleted ones."""
-        rows = self._select_in("select urn, removed from entities where urn", urns)
+        rows = self._database.rows_in("select urn, removed from entities where urn", urns)
         return {urn for urn, removed in rows if with_removed or not removed}
 
     def urns(
@@ -460,14 +334,14 @@ class Storage:
         with_removed: bool = False,
     ) -> list[str]:
         """Return urns of one type that sort after ``after``, in order."""
-        rows = self._run(
+        rows = self._database.rows(
             "select urn from entities where type = ? and urn > ? and removed <= ?"
             " order by urn limit ?",
             entity_type,
             after,
             int(with_removed),
             -1 if limit is None else limit,
-        ).fetchall()
+        )
         return [urn for (urn,) in rows]
 
     def outgoing(self, urns: Iterable[str], names: Iterable[str] | None = None) -> list[Edge]:
@@ -480,65 +354,30 @@ class Storage:
 
     def edges(self, names: Iterable[str] | None = None) -> list[Edge]:
         """Return all relationships; ``names`` None means all kinds."""
-        return _of_kinds(names, self._run("select * from edges").fetchall())
+        return _of_kinds(names, self._database.rows("select * from edges"))
 
     def events(self, topic: Topic, after: int, limit: int) -> list[Event]:
         """Return changes after a position, oldest first."""
-        rows = self._run(
+        rows = self._database.rows(
             "select * from events where topic = ? and position > ? order by position limit ?",
             topic,
             after,
             limit,
-        ).fetchall()
+        )
         return [_event(row) for row in rows]
 
     def last_position(self, before_ms: int | None = None) -> int:
         """Return the position of the last change (before a time, where given); 0 for none."""
-        row = self._run(
+        ((last,),) = self._database.rows(
             "select max(position) from events where created_ms < ?",
-            2**62 if before_ms is None else before_ms,
-        ).fetchone()
-        return int(row[0] or 0)
-
-    # --- SQLite ---
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            if self._connection.in_transaction:
-                yield
-                return
-            self._connection.execute("begin immediate")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("rollback")
-                raise
-            self._connection.execute("commit")
-            listeners = tuple(self._listeners)
-        for listener in listeners:
-            listener()
-
-    def _run(self, statement: str, *parameters: object) -> sqlite3.Cursor:
-        with self._lock:
-            return self._connection.execute(statement, parameters)
-
-    def _select_in(self, statement: str, keys: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-        unique = list(dict.fromkeys(keys))
-        for start in range(0, len(unique), _MAX_PARAMETERS):
-            batch = unique[start : start + _MAX_PARAMETERS]
-            marks = ", ".join("?" * len(batch))
-            with self._lock:
-                rows = self._run(f"{statement} in ({marks})", *batch).fetchall()
-            yield from rows
-
-    def _latest(self, urn: str, aspect: str) -> StoredAspect | None:
-        return self.aspect(urn, aspect)
+            _FOREVER_MS if before_ms is None else before_ms,
+        )
+        return last or 0
 
     def _edges(
         self, statement: str, urns: Iterable[str], names: Iterable[str] | None
     ) -> list[Edge]:
-        return _of_kinds(names, self._select_in(statement, urns))
+        return _of_kinds(names, self._database.rows_in(statement, urns))
 
 
 def _of_kinds(names: Iterable[str] | None, rows: Iterable[tuple[Any, ...]]) -> list[Edge]:
