@@ -5,16 +5,21 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataspoke.knowledge.model import Candidate, Document, SearchFilters
+from dataspoke.knowledge.model import Candidate, Document, Neighbour, SearchFilters
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document with its vector of unit length; None where no model was at hand."""
+    """A document with its vector of unit length; None where no model was at hand.
+
+    ``version`` is that of the index request it answers: it rises with every change of a dataset,
+    so that a slow worker cannot put back what a faster one has replaced since.
+    """
 
     document: Document
     vector: NDArray[np.float32] | None
     model: str | None
+    version: int
 
 
 class Vectors(Protocol):
@@ -24,11 +29,14 @@ class Vectors(Protocol):
     """
 
     async def upsert(self, entries: Sequence[Entry]) -> None:
-        """Store or replace each document; the same entry twice changes nothing."""
+        """Store or replace each document that is not stored in a newer version.
+
+        All of them or none; the same entry twice changes nothing.
+        """
         ...
 
-    async def delete(self, urns: Sequence[str]) -> None:
-        """Remove documents; unknown urns are no error."""
+    async def delete(self, versions: Mapping[str, int]) -> None:
+        """Remove each urn's document where its version is not newer; unknown urns are no error."""
         ...
 
     async def versions(self, urns: Sequence[str]) -> Mapping[str, tuple[str, str | None]]:
@@ -47,12 +55,19 @@ class Vectors(Protocol):
         filters: SearchFilters,
         limit: int,
     ) -> Sequence[Candidate]:
-        """Return the best ``limit`` by words and the best ``limit`` by vector, each once.
+        """Return the best ``limit`` by words (BM25F) and the best ``limit`` by vector, each once.
 
-        Vectors of another model are not compared. Ordered by urn: ranking is the caller's.
+        Every candidate carries both its scores, whichever way it was found. A text without
+        words, or a vector of None, leaves that way of searching out. Vectors of another model are
+        not compared. Ordered by urn: ranking is the caller's.
         """
         ...
 
-    async def vectors_of(self, urns: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
-        """Return the stored vectors; those without one are absent."""
+    async def neighbours(
+        self, urns: Sequence[str], limit: int
+    ) -> Mapping[str, Sequence[Neighbour]]:
+        """Return for each document the ``limit`` others most similar to it, the nearest first.
+
+        Only vectors of its own model are compared; a document without a vector is absent.
+        """
         ...

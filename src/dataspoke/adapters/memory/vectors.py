@@ -1,0 +1,110 @@
+"""The search index in this process: exact, and as fast as a few thousand documents ask for."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataspoke.knowledge.lexical import bm25, frequencies, terms
+from dataspoke.knowledge.model import Candidate, Document, Neighbour, SearchFilters
+from dataspoke.ports.vectors import Entry
+
+
+class MemoryVectors:
+    """Keeps entries by urn."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+
+    async def upsert(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            stored = self._entries.get(entry.document.urn)
+            if stored is None or stored.version <= entry.version:
+                self._entries[entry.document.urn] = entry
+
+    async def delete(self, versions: Mapping[str, int]) -> None:
+        for urn, version in versions.items():
+            stored = self._entries.get(urn)
+            if stored is not None and stored.version <= version:
+                del self._entries[urn]
+
+    async def versions(self, urns: Sequence[str]) -> Mapping[str, tuple[str, str | None]]:
+        found = (self._entries[urn] for urn in urns if urn in self._entries)
+        return {entry.document.urn: (entry.document.content_hash, entry.model) for entry in found}
+
+    async def urns(self) -> frozenset[str]:
+        return frozenset(self._entries)
+
+    async def search(
+        self,
+        text: str,
+        vector: NDArray[np.float32] | None,
+        model: str | None,
+        filters: SearchFilters,
+        limit: int,
+    ) -> Sequence[Candidate]:
+        lexical = self._lexical(text)
+        candidates = [
+            Candidate(
+                entry.document,
+                lexical.get(urn),
+                float(vector @ entry.vector)
+                if vector is not None and entry.vector is not None and entry.model == model
+                else None,
+            )
+            for urn, entry in sorted(self._entries.items())
+            if _matches(entry.document, filters)
+        ]
+        best: set[str] = set()
+        for name in ("lexical", "similarity"):
+            scored = [c for c in candidates if getattr(c, name) is not None]
+            scored.sort(key=lambda c: -getattr(c, name))
+            best.update(candidate.document.urn for candidate in scored[:limit])
+        return [candidate for candidate in candidates if candidate.document.urn in best]
+
+    async def neighbours(
+        self, urns: Sequence[str], limit: int
+    ) -> Mapping[str, Sequence[Neighbour]]:
+        return {
+            urn: self._nearest(self._entries[urn], limit)
+            for urn in urns
+            if urn in self._entries and self._entries[urn].vector is not None
+        }
+
+    def _nearest(self, asked: Entry, limit: int) -> Sequence[Neighbour]:
+        others = [
+            Neighbour(urn, float(asked.vector @ entry.vector))
+            for urn, entry in self._entries.items()
+            if entry is not asked
+            and asked.vector is not None
+            and entry.vector is not None
+            and entry.model == asked.model
+        ]
+        return sorted(others, key=lambda neighbour: (-neighbour.similarity, neighbour.urn))[:limit]
+
+    def _lexical(self, text: str) -> Mapping[str, float]:
+        indexed = {urn: frequencies(entry.document) for urn, entry in self._entries.items()}
+        lengths = {urn: sum(counts.values()) for urn, counts in indexed.items()}
+        mean_length = sum(lengths.values()) / max(1, len(lengths))
+        with_term = Counter(term for counts in indexed.values() for term in counts)
+        ranks: dict[str, float] = {}
+        for term in set(terms(text)):
+            for urn, counts in indexed.items():
+                if term in counts:
+                    ranks[urn] = ranks.get(urn, 0.0) + bm25(
+                        counts[term], lengths[urn], mean_length, with_term[term], len(indexed)
+                    )
+        return ranks
+
+
+def _matches(document: Document, filters: SearchFilters) -> bool:
+    return all(
+        not wanted or not set(wanted).isdisjoint(has)
+        for wanted, has in (
+            (filters.platforms, (document.platform,)),
+            (filters.tags, document.tags),
+            (filters.owners, document.owners),
+            (filters.domains, (document.domain,)),
+        )
+    )

@@ -1,0 +1,159 @@
+import string
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataspoke.catalogue import Dataset, Field
+from dataspoke.knowledge.documents import document_of
+from dataspoke.knowledge.lexical import bm25, frequencies, split_words, terms
+from dataspoke.knowledge.model import PartKind
+
+URN = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.public.custOrders_2024,PROD)"
+ORDERS = Dataset(
+    URN,
+    name="custOrders_2024",
+    platform="urn:li:dataPlatform:postgres",
+    description="What customers bought.",
+    fields=(
+        Field("order_id", description="Key of the order"),
+        Field("[version=2.0].[type=struct].[type=struct].shipTo.[type=string].zipCode"),
+        Field("email", tags=("urn:li:tag:PII",)),
+    ),
+    owners=("urn:li:corpuser:jdoe",),
+    tags=("urn:li:tag:gold",),
+    terms=("urn:li:glossaryTerm:Sales.Order",),
+    domain="urn:li:domain:9f2c",
+    names={"urn:li:corpuser:jdoe": "Jane Doe", "urn:li:domain:9f2c": "Marketing"},
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("custOrders_2024", "cust orders 2024"),
+        ("HTTPServerLog", "http server log"),
+        ("dim-customer.v2", "dim customer v 2"),
+        ("FCLT_BUILDING_KEY", "fclt building key"),
+        ("Übersicht Straße", "ubersicht strasse"),
+        ("  ??? ", ""),
+        ("注文 tables", "注文 tables"),
+    ],
+)
+def test_words_are_split(text: str, words: str) -> None:
+    assert split_words(text) == words
+
+
+@given(st.text())
+def test_splitting_twice_changes_nothing(text: str) -> None:
+    assert split_words(split_words(text)) == split_words(text)
+
+
+@given(st.lists(st.text(string.ascii_lowercase, min_size=1), min_size=1, max_size=4))
+def test_camel_and_snake_case_give_the_same_words(words: list[str]) -> None:
+    capitalised = [f"x{word}".capitalize() for word in words]
+    assert split_words("".join(capitalised)) == split_words("_".join(capitalised))
+
+
+def test_a_question_loses_its_stop_words_and_endings() -> None:
+    assert terms("Which customers have ordered the most?") == ("custom", "order")
+    assert terms("who") == ("who",)
+
+
+def test_parts_carry_what_people_call_things() -> None:
+    labels = [(part.kind, part.label) for part in document_of(ORDERS).parts]
+    assert labels == [
+        (PartKind.NAME, "custOrders_2024"),
+        (PartKind.PATH, "shop.public"),
+        (PartKind.DESCRIPTION, "What customers bought."),
+        (PartKind.COLUMN, "order_id"),
+        (PartKind.COLUMN, "shipTo.zipCode"),
+        (PartKind.COLUMN, "email"),
+        (PartKind.TAG, "gold"),
+        (PartKind.TAG, "PII"),
+        (PartKind.TERM, "Sales.Order"),
+        (PartKind.DOMAIN, "Marketing"),
+        (PartKind.OWNER, "Jane Doe"),
+        (PartKind.PLATFORM, "postgres"),
+    ]
+
+
+def test_what_is_embedded_reads_like_a_sentence() -> None:
+    assert document_of(ORDERS).text == (
+        "what customers bought. table cust orders 2024 in shop public with order id, "
+        "ship to zip code, email. gold pii sales order marketing. key of the order"
+    )
+
+
+def test_a_long_description_leaves_room_for_the_columns() -> None:
+    document = document_of(replace(ORDERS, description="word " * 500))
+    assert document.text.index("order id") < 400
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "orders"},
+        {"description": None},
+        {"description": "What customers returned."},
+        {"fields": ORDERS.fields[:1]},
+        {"tags": ()},
+        {"owners": ("urn:li:corpuser:other",)},
+        {"domain": None},
+        {"names": {}},
+    ],
+)
+def test_the_hash_covers_what_the_index_depends_on(change: dict[str, object]) -> None:
+    changed = replace(ORDERS, **change)  # type: ignore[arg-type]
+    assert document_of(changed).content_hash != document_of(ORDERS).content_hash
+
+
+urns = st.sampled_from(["urn:li:tag:a", "urn:li:tag:b", "urn:li:tag:Legacy.c", "urn:li:tag:d e"])
+texts = st.text(max_size=30)
+datasets = st.builds(
+    Dataset,
+    urn=st.just(URN),
+    name=texts,
+    platform=st.just(ORDERS.platform),
+    description=st.none() | texts,
+    fields=st.lists(st.builds(Field, texts, description=st.none() | texts), max_size=4).map(tuple),
+    tags=st.lists(urns, max_size=3).map(tuple),
+    names=st.dictionaries(urns, texts, max_size=2),
+)
+
+
+@given(datasets)
+def test_any_metadata_makes_a_document_that_can_be_found_by_its_words(dataset: Dataset) -> None:
+    document = document_of(dataset)
+    assert document == document_of(dataset)
+    found = frequencies(document)
+    assert {"cust", "order", "2024", "shop"} <= set(found)
+    assert all(weight >= 1 for weight in found.values())
+    for part in document.parts:
+        assert part.words == split_words(part.words)
+        assert set(terms(part.words)) <= set(found)
+
+
+@given(datasets, st.permutations(["urn:li:tag:a", "urn:li:tag:b", "urn:li:tag:d e"]))
+def test_the_order_of_tags_does_not_matter(dataset: Dataset, tags: list[str]) -> None:
+    ordered = replace(dataset, tags=tuple(sorted(tags)), last_updated=None, deprecated=True)
+    assert document_of(replace(dataset, tags=tuple(tags))) == document_of(ordered)
+
+
+@given(
+    st.floats(1, 100),
+    st.floats(1, 1000),
+    st.floats(1, 1000),
+    st.integers(1, 50),
+    st.integers(0, 50),
+)
+def test_bm25_is_positive_and_rises_with_frequency_and_rarity(
+    frequency: float, length: float, mean_length: float, documents_with: int, others: int
+) -> None:
+    documents = documents_with + others
+    rank = bm25(frequency, length, mean_length, documents_with, documents)
+    assert rank > 0
+    assert bm25(frequency + 1, length, mean_length, documents_with, documents) > rank
+    assert bm25(frequency, length, mean_length, documents_with, documents + 1) > rank
+    assert bm25(frequency, length + 1, mean_length, documents_with, documents) < rank
