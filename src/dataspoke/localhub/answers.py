@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -58,6 +59,16 @@ async def _decoded(request: Request) -> Any:
         return orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:
         raise NotJson(f"The body of the request is not JSON: {error}.") from error
+
+
+def whole_number(asked: Mapping[str, str], name: str, default: int) -> int:
+    """Return a parameter of the query that counts something; raises InvalidInput."""
+    text = asked.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal()):
+        raise InvalidInput(f"{name} must be a whole number from 0 on, not {text!r}.")
+    return int(text)
 
 
 async def render_error(_: Request, error: Exception) -> Response:

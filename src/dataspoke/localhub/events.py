@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from dataspoke.errors import Forbidden, InvalidInput
 from dataspoke.localhub.access import Access
-from dataspoke.localhub.answers import answer
+from dataspoke.localhub.answers import answer, whole_number
 from dataspoke.localhub.records import Event, Topic, now_ms
 from dataspoke.localhub.storage import Storage
 
@@ -37,10 +37,8 @@ def create_events_route(storage: Storage, access: Access) -> Route:
             raise Forbidden(f"{user.urn} may not read the change log; it takes a service account.")
         asked = request.query_params
         topic = asked.get("topic", "")
-        limit = min(_whole(asked.get("limit"), "limit", _DEFAULT_EVENTS), _MAX_EVENTS)
-        wait_s = min(
-            _whole(asked.get("pollTimeoutSeconds"), "pollTimeoutSeconds", _MAX_WAIT_S), _MAX_WAIT_S
-        )
+        limit = min(whole_number(asked, "limit", _DEFAULT_EVENTS), _MAX_EVENTS)
+        wait_s = min(whole_number(asked, "pollTimeoutSeconds", _MAX_WAIT_S), _MAX_WAIT_S)
         if topic == "PlatformEvent_v1":
             # The stand-in logs changes of aspects only; nothing ever comes here.
             await asyncio.sleep(wait_s)
@@ -60,16 +58,17 @@ async def _wait_for_events(
     loop, written = asyncio.get_running_loop(), asyncio.Event()
     # Listening starts before the first look, so that no write falls between the two.
     with storage.notified(lambda: loop.call_soon_threadsafe(written.set)):
-        try:
-            async with asyncio.timeout(wait_s):
-                while True:
-                    written.clear()
-                    events = await run_in_threadpool(storage.events, topic, after, limit)
-                    if events:
-                        return events
+        deadline = loop.time() + wait_s
+        while True:
+            written.clear()
+            events = await run_in_threadpool(storage.events, topic, after, limit)
+            if events:
+                return events
+            try:
+                async with asyncio.timeout_at(deadline):
                     await written.wait()
-        except TimeoutError:
-            return []
+            except TimeoutError:
+                return []
 
 
 def _start(storage: Storage, topic: str, asked: Mapping[str, str]) -> int:
@@ -77,7 +76,7 @@ def _start(storage: Storage, topic: str, asked: Mapping[str, str]) -> int:
     if offset := asked.get("offsetId"):
         # An offset of a log that was since started anew would else hide what comes next.
         return min(_decode(topic, offset), last)
-    if days := _whole(asked.get("lookbackWindowDays"), "lookbackWindowDays", 0):
+    if days := whole_number(asked, "lookbackWindowDays", 0):
         return storage.last_position(before_ms=now_ms() - days * _DAY_MS)
     return last
 
@@ -162,11 +161,3 @@ def _decode(topic: str, offset: str) -> int:
     if not isinstance(position, int):
         raise InvalidInput(f"offsetId {offset!r} is none that this topic handed out.")
     return position
-
-
-def _whole(text: str | None, name: str, default: int) -> int:
-    if text is None:
-        return default
-    if not text.isdecimal():
-        raise InvalidInput(f"{name} must be a whole number from 0 on, not {text!r}.")
-    return int(text)

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from dataspoke.errors import InvalidInput, NotFound
 from dataspoke.localhub.access import Access, User
-from dataspoke.localhub.answers import answer, read_json, read_json_list, tracing
+from dataspoke.localhub.answers import answer, read_json, read_json_list, tracing, whole_number
 from dataspoke.localhub.models import (
     EntityModel,
     aspect_model,
@@ -170,8 +170,8 @@ class _OpenApi:
             {(edge.source if incoming else edge.destination, edge.name) for edge in edges}
         )
         visible = [(other, name) for other, name in related if user.may_see(other)]
-        start = int(asked.get("start", "0"))
-        page = visible[start : start + int(asked.get("count", "200"))]
+        start = whole_number(asked, "start", 0)
+        page = visible[start : start + whole_number(asked, "count", 200)]
         return answer(
             {
                 "start": start,
@@ -210,8 +210,8 @@ class _OpenApi:
     async def specifications(self, request: Request) -> Response:
         self._access.user(request)
         models = sorted(entity_models().values(), key=lambda model: model.name)
-        start = int(request.query_params.get("start", "0"))
-        page = models[start : start + int(request.query_params.get("count", "20"))]
+        start = whole_number(request.query_params, "start", 0)
+        page = models[start : start + whole_number(request.query_params, "count", 20)]
         elements = [
             {
                 "name": model.name,
@@ -312,6 +312,6 @@ def _filtered_urns(condition: Any) -> set[str] | None:
 
 
 def _page(items: list[Item], asked: Mapping[str, str]) -> tuple[list[Item], str | None]:
-    start, count = int(asked.get("scrollId", "0")), int(asked.get("count", "10"))
+    start, count = whole_number(asked, "scrollId", 0), whole_number(asked, "count", 10)
     end = start + count
     return items[start:end], str(end) if end < len(items) else None

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from dataspoke.errors import InvalidInput, NotFound
 from dataspoke.localhub.access import Access
-from dataspoke.localhub.answers import answer, read_json, tracing
+from dataspoke.localhub.answers import answer, read_json, tracing, whole_number
 from dataspoke.localhub.models import aspect_model, aspect_models, entity_model, entity_of, key_of
 from dataspoke.localhub.proposals import Proposal, from_mce, from_mcp
 from dataspoke.localhub.records import StoredAspect
@@ -86,7 +86,7 @@ class _Rest:
         user, urn = self._access.user(request), request.path_params["urn"]
         self._access.require_visible(user, urn)
         name = request.query_params.get("aspect", "")
-        version = _whole(request.query_params.get("version", "0"), "version")
+        version = whole_number(request.query_params, "version", 0)
         model = aspect_model(entity_of(urn), name)
         found = await run_in_threadpool(self._storage.aspect, urn, name, version)
         if found is None:
@@ -235,12 +235,6 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise InvalidInput(f"The body lacks the string {name!r}.")
     return value
-
-
-def _whole(text: str, name: str) -> int:
-    if not text.isdecimal():
-        raise InvalidInput(f"{name} must be a whole number from 0 on, not {text!r}.")
-    return int(text)
 
 
 def _unknown_action(resource: str, action: str | None) -> InvalidInput:

@@ -419,5 +419,7 @@ def _system_metadata(
 
 def _series(value: Mapping[str, Any]) -> str:
     """Return what tells points of the same time apart; a point with the same replaces the other."""
-    parts = [value.get(name) for name in ("eventGranularity", "partitionSpec", "messageId")]
+    # A value that leaves the partition out means the default of DataHub's model.
+    partition = value.get("partitionSpec") or {"partition": "FULL_TABLE_SNAPSHOT"}
+    parts = [value.get("eventGranularity"), partition["partition"], value.get("messageId")]
     return hashlib.md5(orjson.dumps(parts), usedforsecurity=False).hexdigest()
