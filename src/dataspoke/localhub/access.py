@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from starlette.requests import HTTPConnection
 
-from dataspoke.errors import Forbidden, Unauthenticated
+from dataspoke.errors import Forbidden, InvalidInput, Unauthenticated
 
 
 class Role(StrEnum):
@@ -55,6 +55,24 @@ class User:
         return self.may_see(urn) and not any(
             fnmatchcase(urn, pattern) for pattern in self.unprofiled
         )
+
+
+def parse_token(option: str) -> tuple[str, User]:
+    """Return the token and its user out of ``ROLE=TOKEN`` or ``ROLE:NAME=TOKEN``.
+
+    The user's urn ends with the name, or else with the role. Raises InvalidInput.
+    """
+    who, separator, token = option.partition("=")
+    role_name, _, name = who.partition(":")
+    try:
+        role = Role(role_name)
+    except ValueError:
+        role = None
+    if role is None or not separator or not token.strip():
+        roles = ", ".join(Role)
+        # The text is not repeated: it may hold a token.
+        raise InvalidInput(f"A token is given as ROLE=TOKEN or ROLE:NAME=TOKEN; roles: {roles}.")
+    return token.strip(), User(f"urn:li:corpuser:{name or role}", role)
 
 
 class Access:

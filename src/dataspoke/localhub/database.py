@@ -57,7 +57,7 @@ class Database:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(
-                path or ":memory:", check_same_thread=False, isolation_level=None, timeout=1
+                path or ":memory:", check_same_thread=False, isolation_level=None, timeout=0
             )
             try:
                 connection.execute("pragma locking_mode = exclusive")

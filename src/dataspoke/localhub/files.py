@@ -12,8 +12,9 @@ from datahub.emitter.serialization_helper import post_json_transform, pre_json_t
 from datahub.metadata.schema_classes import ASPECT_NAME_MAP, MetadataChangeEventClass
 
 from dataspoke.errors import InvalidInput
-from dataspoke.localhub.models import aspect_model, entity_of, key_of
+from dataspoke.localhub.models import aspect_model, aspect_of_type, entity_of, key_of
 from dataspoke.localhub.proposals import Change, Proposal, from_mce, from_mcp
+from dataspoke.localhub.shapes import restli_name
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def _proposals(record: Any) -> Iterator[Proposal]:
 
 def _restli_event(record: dict[str, Any]) -> dict[str, Any]:
     """Return an MCE from its Avro form, in which files have it, in that of the REST API."""
+    _require_known_aspects(record["proposedSnapshot"])
     event = _parsed(MetadataChangeEventClass, record)
     snapshot = event.proposedSnapshot
     type_name = f"com.linkedin.metadata.snapshot.{snapshot.RECORD_SCHEMA.name}"
@@ -77,6 +79,15 @@ def _restli_event(record: dict[str, Any]) -> dict[str, Any]:
         "entity": {"value": {type_name: pre_json_transform(snapshot.to_obj())}},
         "systemMetadata": None if metadata is None else metadata.to_obj(),
     }
+
+
+def _require_known_aspects(snapshots: Any) -> None:
+    """Raise InvalidInput for an aspect of unknown type; the SDK's parser would guess one."""
+    for snapshot in snapshots.values() if isinstance(snapshots, dict) else ():
+        aspects = snapshot.get("aspects") if isinstance(snapshot, dict) else None
+        for aspect in aspects if isinstance(aspects, list) else ():
+            for type_name in aspect if isinstance(aspect, dict) else ():
+                aspect_of_type(restli_name(type_name))
 
 
 def _restli_proposal(record: dict[str, Any]) -> dict[str, Any]:
