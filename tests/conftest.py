@@ -1,13 +1,16 @@
 """Real servers for the tests, started once a session and only where a test asks for them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
+from dataspoke.adapters.postgres import migrate
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.embedded.valkey import Valkey
+from tests.support.databases import new_database
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +21,21 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     server = Postgres(tmp_path_factory.mktemp("postgres"), options=options)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+async def migrated_template(postgres: Postgres) -> AsyncIterator[str]:
+    """The name of a database with every table and no row, to be copied."""
+    async with new_database(postgres.url) as url:
+        await migrate.upgrade(url)
+        yield make_url(url).database or ""
+
+
+@pytest.fixture(scope="module")
+async def database_url(postgres: Postgres, migrated_template: str) -> AsyncIterator[str]:
+    """The address of a migrated database of this test module's own."""
+    async with new_database(postgres.url, migrated_template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -265,3 +265,7 @@ class Jobs(Protocol):
     async def revive(self, kind: JobKind | None) -> int:
         """Make dead jobs READY again, all or of one kind; returns how many."""
         ...
+
+    async def forget_done(self, older_than: timedelta) -> int:
+        """Delete the rows of jobs that were done longer ago; returns how many."""
+        ...

@@ -31,6 +31,7 @@ class JobRow:
     lease_until: datetime | None = None
     woken_at: datetime | None = None
     error: str | None = None
+    finished_at: datetime | None = None
 
     def is_due(self, now: datetime) -> bool:
         if self.state is JobState.READY:
@@ -55,7 +56,9 @@ class JobTable:
         due = now + job.delay
         twin = self._ready(job.dedupe_key)
         if twin is not None:
-            self.rows[twin.id] = replace(twin, not_before=min(twin.not_before, due))
+            # A job that waits after a failure keeps its time.
+            if twin.attempt == 0:
+                self.rows[twin.id] = replace(twin, not_before=min(twin.not_before, due))
             return
         row = JobRow(uuid4(), job.kind, payload, job.dedupe_key, job.traceparent, due)
         self.rows[row.id] = row
@@ -66,20 +69,27 @@ class JobTable:
             return None
         return row
 
-    def finish(self, lease: Lease) -> bool:
+    def finish(self, lease: Lease, now: datetime) -> bool:
         row = self.held(lease)
         if row is None:
             return False
-        self.rows[row.id] = replace(row, state=JobState.DONE, lease_until=None)
+        self.rows[row.id] = replace(row, state=JobState.DONE, lease_until=None, finished_at=now)
         return True
 
     def make_ready(self, row: JobRow) -> bool:
         """Make ``row`` READY, or done where a READY one with its key takes its place."""
         twin = self._ready(row.dedupe_key)
         if twin is not None:
-            self.rows[twin.id] = replace(twin, attempt=max(twin.attempt, row.attempt))
+            self.rows[twin.id] = replace(
+                twin,
+                attempt=max(twin.attempt, row.attempt),
+                not_before=max(twin.not_before, row.not_before),
+            )
         state = JobState.READY if twin is None else JobState.DONE
-        self.rows[row.id] = replace(row, state=state, lease_until=None, woken_at=None)
+        finished_at = None if twin is None else row.not_before
+        self.rows[row.id] = replace(
+            row, state=state, lease_until=None, woken_at=None, finished_at=finished_at
+        )
         return twin is None
 
     def ready(self) -> list[NewJob]:
@@ -149,8 +159,8 @@ class MemoryJobs:
             return True
 
     async def finish(self, lease: Lease) -> bool:
-        async with self._store.jobs() as (table, _):
-            return table.finish(lease)
+        async with self._store.jobs() as (table, now):
+            return table.finish(lease, now)
 
     async def release(self, lease: Lease) -> None:
         async with self._store.jobs() as (table, now):
@@ -204,3 +214,15 @@ class MemoryJobs:
                 if row.state is JobState.DEAD and kind in (None, row.kind)
             ]
             return sum(table.make_ready(replace(row, attempt=0, not_before=now)) for row in dead)
+
+    async def forget_done(self, older_than: timedelta) -> int:
+        async with self._store.jobs() as (table, now):
+            gone = [
+                row.id
+                for row in table.rows.values()
+                if row.state is JobState.DONE
+                and (row.finished_at is not None and row.finished_at < now - older_than)
+            ]
+            for job_id in gone:
+                del table.rows[job_id]
+            return len(gone)

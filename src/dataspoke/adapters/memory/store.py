@@ -175,7 +175,7 @@ class MemoryStore:
         async with self._writing:
             tables = self._tables.copy()
             yield _Transaction(tables, self._clock.now())
-            if lease is not None and not tables.jobs.finish(lease):
+            if lease is not None and not tables.jobs.finish(lease, self._clock.now()):
                 raise LeaseLost(f"Job {lease.job_id} is no longer this worker's.")
             self._tables = tables
 

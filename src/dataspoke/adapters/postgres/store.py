@@ -1,0 +1,359 @@
+"""The Store port on PostgreSQL: one statement for each read, however many datasets."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Executable,
+    FromClause,
+    Row,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    union,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from dataspoke.adapters.postgres import rows
+from dataspoke.adapters.postgres.errors import translated
+from dataspoke.adapters.postgres.jobs import add_jobs, finish_job
+from dataspoke.adapters.postgres.migrate import current_revision, require_head
+from dataspoke.adapters.postgres.tables import (
+    alert_changes,
+    alerts,
+    audit_log,
+    event_cursors,
+    health_latest,
+    health_scores,
+    index_requests,
+    index_version,
+    quality_results,
+    quality_verdicts,
+    rejected_events,
+)
+from dataspoke.errors import Conflict, LeaseLost
+from dataspoke.health.model import HealthScore
+from dataspoke.ports.store import AlertQuery, IndexRequest, Lease, NewJob
+from dataspoke.quality.model import (
+    Alert,
+    AlertChange,
+    AlertState,
+    DatasetQuality,
+    Metric,
+    Result,
+)
+
+# Held by whoever draws a cursor of alert_changes until its commit; any number of our own.
+_CHANGING_ALERTS = 7_366_111_002
+
+
+def _among(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    # An array, so that the statement is the same text for one value and for fifty.
+    return column == any_(literal(list(values), ARRAY(Text)))
+
+
+def _newest_wins(table: FromClause, time: str) -> Any:
+    """An upsert by urn that leaves a row alone where it is newer than what comes."""
+    new = insert(table)  # type: ignore[arg-type]
+    return new.on_conflict_do_update(
+        index_elements=["urn"],
+        set_={name: new.excluded[name] for name in table.c.keys() if name != "urn"},  # noqa: SIM118
+        where=table.c[time] <= new.excluded[time],
+    )
+
+
+_SAVE_QUALITY = _newest_wins(quality_verdicts, "scanned_at")
+_SAVE_HEALTH = _newest_wins(health_latest, "scored_at")
+
+
+def _order(state: ColumnElement[Any]) -> ColumnElement[int]:
+    return case({str(s): n for n, s in enumerate(AlertState)}, value=state)
+
+
+_new_alert = insert(alerts)
+_SAVE_ALERT = _new_alert.on_conflict_do_update(
+    index_elements=["dedupe_key"],
+    set_={
+        "state": _new_alert.excluded.state,
+        "acknowledged_by": func.coalesce(
+            _new_alert.excluded.acknowledged_by, alerts.c.acknowledged_by
+        ),
+        "acknowledged_at": func.coalesce(
+            _new_alert.excluded.acknowledged_at, alerts.c.acknowledged_at
+        ),
+        "resolved_at": func.coalesce(_new_alert.excluded.resolved_at, alerts.c.resolved_at),
+    },
+    where=(alerts.c.id == _new_alert.excluded.id)
+    & (_order(_new_alert.excluded.state) > _order(alerts.c.state)),
+).returning(alerts)
+
+_request = insert(index_requests).values(
+    version=func.nextval(index_version.name), place=func.nextval(index_version.name)
+)
+_REQUEST_INDEX = _request.on_conflict_do_update(
+    index_elements=["urn"], set_={"version": _request.excluded.version}
+)
+_FINISH_INDEX = delete(index_requests).where(
+    index_requests.c.urn == bindparam("served_urn"),
+    index_requests.c.version <= bindparam("served_version"),
+)
+
+
+class _Transaction:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def _save(self, statement: Executable, values: Sequence[Mapping[str, Any]]) -> None:
+        if values:
+            with translated():
+                await self._connection.execute(statement, values)
+
+    async def add_jobs(self, jobs: Sequence[NewJob]) -> None:
+        with translated():
+            await add_jobs(self._connection, jobs)
+
+    async def save_results(self, results: Sequence[Result]) -> None:
+        new = insert(quality_results).on_conflict_do_nothing()
+        await self._save(new, [rows.result_values(result) for result in results])
+
+    async def save_quality(self, verdicts: Sequence[DatasetQuality]) -> None:
+        ordered = sorted(verdicts, key=lambda verdict: verdict.urn)
+        await self._save(_SAVE_QUALITY, [rows.quality_values(verdict) for verdict in ordered])
+
+    async def save_alerts(self, alerts: Sequence[Alert]) -> Sequence[AlertChange]:
+        with translated():
+            changed: list[Alert] = []
+            # In one order, so that two transactions with the same alerts cannot deadlock.
+            for alert in sorted(alerts, key=lambda alert: alert.dedupe_key):
+                saved = await self._connection.execute(_SAVE_ALERT, rows.alert_values(alert))
+                changed.extend(rows.alert(row) for row in saved)
+            if not changed:
+                return []
+            await self._connection.execute(select(func.pg_advisory_xact_lock(_CHANGING_ALERTS)))
+            changes = []
+            for alert in changed:
+                logged = insert(alert_changes).values(
+                    alert_id=alert.id,
+                    state=alert.state,
+                    acknowledged_by=alert.acknowledged_by,
+                    acknowledged_at=alert.acknowledged_at,
+                    resolved_at=alert.resolved_at,
+                )
+                cursor = await self._connection.scalar(logged.returning(alert_changes.c.cursor))
+                changes.append(AlertChange(int(cursor or 0), alert))
+            return changes
+
+    async def save_health(self, scores: Sequence[HealthScore]) -> None:
+        ordered = [rows.health_values(s) for s in sorted(scores, key=lambda score: score.urn)]
+        await self._save(insert(health_scores), ordered)
+        await self._save(_SAVE_HEALTH, ordered)
+
+    async def request_index(self, urns: Sequence[str]) -> None:
+        await self._save(_REQUEST_INDEX, [{"urn": urn} for urn in sorted(set(urns))])
+
+    async def finish_index(self, requests: Sequence[IndexRequest]) -> None:
+        served = [
+            {"served_urn": request.urn, "served_version": request.version}
+            for request in sorted(requests, key=lambda request: request.urn)
+        ]
+        await self._save(_FINISH_INDEX, served)
+
+    async def save_cursor(self, stream: str, cursor: str, previous: str | None) -> None:
+        if previous is None:
+            moved: Any = insert(event_cursors).values(stream=stream, cursor=cursor)
+            moved = moved.on_conflict_do_nothing()
+        else:
+            moved = (
+                update(event_cursors)
+                .where(event_cursors.c.stream == stream, event_cursors.c.cursor == previous)
+                .values(cursor=cursor, moved_at=func.now())
+            )
+        with translated():
+            done = await self._connection.execute(moved)
+        if done.rowcount == 0:
+            raise Conflict(f"The cursor of {stream} has been moved by another consumer.")
+
+    async def reject_event(self, stream: str, event: str, error: str) -> None:
+        # PostgreSQL keeps no NUL in a text, and it may be why the event was refused.
+        values = {
+            "stream": stream,
+            "event": event.replace("\0", "�"),
+            "error": error.replace("\0", "�"),
+        }
+        await self._save(insert(rejected_events), [values])
+
+    async def forget(self, urns: Sequence[str]) -> None:
+        # An alert's changes go with it.
+        for table in (quality_results, quality_verdicts, health_scores, health_latest, alerts):
+            with translated():
+                await self._connection.execute(delete(table).where(_among(table.c.urn, urns)))
+
+    async def audit(self, actor: str, action: str, subjects: Sequence[str]) -> None:
+        values = {"actor": actor, "action": action, "subjects": list(subjects)}
+        await self._save(insert(audit_log), [values])
+
+
+class PostgresStore:
+    """The Store port; see there for what each call returns."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def transaction(self, lease: Lease | None = None) -> AsyncIterator[_Transaction]:
+        # What the body raises passes as it is: only this class's own calls are translated.
+        async with AsyncExitStack() as stack:
+            with translated():
+                connection = await stack.enter_async_context(self._engine.connect())
+            yield _Transaction(connection)
+            with translated():
+                # Last, so that the job's row is locked for the shortest time: the heartbeat and
+                # another worker's claim must not wait for the body.
+                if lease is not None and not await finish_job(connection, lease):
+                    raise LeaseLost(f"Job {lease.job_id} is no longer this worker's.")
+                await connection.commit()
+
+    async def _rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        with translated():
+            async with self._engine.connect() as connection:
+                return (await connection.execute(statement)).all()
+
+    async def quality_of(self, urns: Sequence[str]) -> Mapping[str, DatasetQuality]:
+        found = select(quality_verdicts).where(_among(quality_verdicts.c.urn, urns))
+        return {row.urn: rows.quality(row) for row in await self._rows(found)}
+
+    async def last_point_times(self, urn: str) -> Mapping[str, datetime]:
+        table = quality_results
+        newest = (
+            select(table.c.metric, func.max(table.c.point_time).label("newest"))
+            .where(table.c.urn == urn)
+            .group_by(table.c.metric)
+        )
+        return {row.metric: row.newest for row in await self._rows(newest)}
+
+    async def results_for(self, urns: Sequence[str], limit: int) -> Mapping[str, Sequence[Result]]:
+        # One short walk of the primary key for each dataset and metric, however long the history.
+        urn = select(func.unnest(literal(list(set(urns)), ARRAY(Text))).label("urn")).subquery()
+        metrics = literal(list(Metric), ARRAY(Text))
+        metric = select(func.unnest(metrics).label("metric")).subquery()
+        newest = (
+            select(quality_results)
+            .where(quality_results.c.urn == urn.c.urn, quality_results.c.metric == metric.c.metric)
+            .order_by(quality_results.c.point_time.desc())
+            .limit(limit)
+            .lateral()
+        )
+        found = (
+            select(newest)
+            .select_from(urn.join(metric, literal(True)).join(newest, literal(True)))
+            .order_by(newest.c.point_time.desc())
+        )
+        results: dict[str, list[Result]] = {}
+        for row in await self._rows(found):
+            results.setdefault(row.urn, []).append(rows.result(row))
+        return results
+
+    async def active_alerts(self, urns: Sequence[str]) -> Mapping[str, Sequence[Alert]]:
+        found = _newest_alerts().where(
+            _among(alerts.c.urn, urns), alerts.c.state != AlertState.RESOLVED
+        )
+        active: dict[str, list[Alert]] = {}
+        for row in await self._rows(found):
+            active.setdefault(row.urn, []).append(rows.alert(row))
+        return active
+
+    async def alert(self, alert_id: UUID) -> Alert | None:
+        found = await self._rows(select(alerts).where(alerts.c.id == alert_id))
+        return rows.alert(found[0]) if found else None
+
+    async def alerts(self, query: AlertQuery) -> Sequence[Alert]:
+        found = _newest_alerts().limit(query.limit)
+        if query.urns is not None:
+            found = found.where(_among(alerts.c.urn, query.urns))
+        if query.states is not None:
+            found = found.where(_among(alerts.c.state, query.states))
+        if query.before is not None:
+            time, alert_id = query.before
+            place = tuple_(literal(time, alerts.c.opened_at.type), literal(alert_id, Uuid))
+            found = found.where(tuple_(alerts.c.opened_at, alerts.c.id) < place)
+        return [rows.alert(row) for row in await self._rows(found)]
+
+    async def alert_changes(
+        self, after: int, urns: Sequence[str] | None, limit: int
+    ) -> Sequence[AlertChange]:
+        # The alert as it was after that change.
+        moved = ("state", "acknowledged_by", "acknowledged_at", "resolved_at")
+        found = (
+            select(
+                alert_changes.c.cursor,
+                *(alert_changes.c[name] for name in moved),
+                *(column for column in alerts.c if column.name not in moved),
+            )
+            .join(alerts, alerts.c.id == alert_changes.c.alert_id)
+            .where(alert_changes.c.cursor > after)
+            .order_by(alert_changes.c.cursor)
+            .limit(limit)
+        )
+        if urns is not None:
+            found = found.where(_among(alerts.c.urn, urns))
+        return [rows.alert_change(row) for row in await self._rows(found)]
+
+    async def last_alert_cursor(self) -> int:
+        newest = await self._rows(select(func.coalesce(func.max(alert_changes.c.cursor), 0)))
+        return int(newest[0][0])
+
+    async def health_of(self, urns: Sequence[str]) -> Mapping[str, HealthScore]:
+        found = select(health_latest).where(_among(health_latest.c.urn, urns))
+        return {row.urn: rows.health(row) for row in await self._rows(found)}
+
+    async def health_ranking(
+        self, ascending: bool, after: tuple[float, str] | None, limit: int
+    ) -> Sequence[HealthScore]:
+        value, urn = health_latest.c.value, health_latest.c.urn
+        found = select(health_latest).limit(limit)
+        if ascending:
+            found = found.order_by(value, urn)
+        else:
+            found = found.order_by(value.desc(), urn.desc())
+        if after is not None:
+            here = tuple_(value, urn)
+            place = tuple_(literal(after[0], value.type), literal(after[1], urn.type))
+            found = found.where(here > place if ascending else here < place)
+        return [rows.health(row) for row in await self._rows(found)]
+
+    async def index_requests(self, limit: int) -> Sequence[IndexRequest]:
+        oldest = select(index_requests).order_by(index_requests.c.place).limit(limit)
+        return [IndexRequest(row.urn, row.version) for row in await self._rows(oldest)]
+
+    async def known_datasets(self) -> frozenset[str]:
+        known = union(select(quality_verdicts.c.urn), select(health_latest.c.urn))
+        return frozenset(row.urn for row in await self._rows(known))
+
+    async def cursor(self, stream: str) -> str | None:
+        found = select(event_cursors.c.cursor).where(event_cursors.c.stream == stream)
+        saved = await self._rows(found)
+        return str(saved[0].cursor) if saved else None
+
+    async def ping(self) -> None:
+        with translated():
+            async with self._engine.connect() as connection:
+                require_head(await connection.run_sync(current_revision))
+
+
+def _newest_alerts() -> Select[Any]:
+    return select(alerts).order_by(alerts.c.opened_at.desc(), alerts.c.id.desc())

@@ -1,0 +1,195 @@
+"""The tables, as the migrations leave them (tests hold the two against each other).
+
+Urns sort by code point (collation C), so that pages break where Python would break them.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Sequence,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+URN = Text(collation="C")
+TIME = DateTime(timezone=True)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("dedupe_key", Text),
+    Column("state", Text, nullable=False, server_default="READY"),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    # Rises with every claim; what an older token would change is refused.
+    Column("token", BigInteger, nullable=False, server_default="0"),
+    Column("lease_until", TIME),
+    Column("not_before", TIME, nullable=False, server_default=func.now()),
+    Column("woken_at", TIME),
+    Column("traceparent", Text),
+    Column("error", Text),
+    Column("added_at", TIME, nullable=False, server_default=func.now()),
+    Column("finished_at", TIME),
+    CheckConstraint("state IN ('READY', 'RUNNING', 'DONE', 'DEAD')", name="state"),
+    CheckConstraint("(state = 'RUNNING') = (lease_until IS NOT NULL)", name="lease"),
+    Index("uq_jobs_ready", "dedupe_key", unique=True, postgresql_where=text("state = 'READY'")),
+    Index("ix_jobs_ready", "not_before", postgresql_where=text("state = 'READY'")),
+    Index("ix_jobs_running", "lease_until", postgresql_where=text("state = 'RUNNING'")),
+    Index("ix_jobs_done", "finished_at", postgresql_where=text("state = 'DONE'")),
+)
+
+schedule_slots = Table(
+    "schedule_slots",
+    metadata,
+    Column("schedule_id", Text, primary_key=True),
+    Column("slot", TIME, primary_key=True),
+)
+
+quality_results = Table(
+    "quality_results",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("point_time", TIME, primary_key=True),
+    Column("value", Double, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("detector", Text, nullable=False),
+    Column("expected", Double),
+    Column("low", Double),
+    Column("high", Double),
+    Column("score", Double),
+    Column("judged_at", TIME, nullable=False),
+)
+
+quality_verdicts = Table(
+    "quality_verdicts",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("score", Double),
+    Column("results", JSONB, nullable=False),
+    Column("scanned_at", TIME, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("urn", URN, nullable=False),
+    Column("metric", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("dedupe_key", Text, nullable=False, unique=True),
+    Column("opened_at", TIME, nullable=False),
+    Column("observed_at", TIME, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("expected", Double, nullable=False),
+    Column("low", Double, nullable=False),
+    Column("high", Double, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("acknowledged_by", Text),
+    Column("acknowledged_at", TIME),
+    Column("resolved_at", TIME),
+    CheckConstraint("state IN ('OPEN', 'ACKNOWLEDGED', 'RESOLVED')", name="state"),
+    Index("ix_alerts_opened_at", "opened_at", "id"),
+    Index("ix_alerts_urn", "urn", "opened_at", "id"),
+)
+
+# One row for each transition. What a transition cannot change is read from the alert itself.
+# The cursor rises in commit order: writers hold a lock from before it is drawn until they commit.
+alert_changes = Table(
+    "alert_changes",
+    metadata,
+    Column("cursor", BigInteger, Identity(always=True), primary_key=True),
+    Column("alert_id", Uuid, ForeignKey("alerts.id", ondelete="CASCADE"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("acknowledged_by", Text),
+    Column("acknowledged_at", TIME),
+    Column("resolved_at", TIME),
+    Index("ix_alert_changes_alert_id", "alert_id"),
+)
+
+health_scores = Table(
+    "health_scores",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("urn", URN, nullable=False),
+    Column("value", Double, nullable=False),
+    Column("findings", JSONB, nullable=False),
+    Column("scored_at", TIME, nullable=False),
+    Index("ix_health_scores_urn", "urn", "scored_at"),
+)
+
+health_latest = Table(
+    "health_latest",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("value", Double, nullable=False),
+    Column("findings", JSONB, nullable=False),
+    Column("scored_at", TIME, nullable=False),
+    Index("ix_health_latest_value", "value", "urn"),
+)
+
+# A sequence, not a count in the row: a request that was served and made anew must be higher too.
+index_version = Sequence("index_request_version", metadata=metadata)
+
+index_requests = Table(
+    "index_requests",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Index("ix_index_requests_place", "place"),
+)
+
+event_cursors = Table(
+    "event_cursors",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("cursor", Text, nullable=False),
+    Column("moved_at", TIME, nullable=False, server_default=func.now()),
+)
+
+rejected_events = Table(
+    "rejected_events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("stream", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("rejected_at", TIME, nullable=False, server_default=func.now()),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", TIME, nullable=False, server_default=func.now()),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subjects", ARRAY(Text), nullable=False),
+)
