@@ -1,0 +1,69 @@
+"""DataLoaders: whatever number of datasets a query names, each service is asked once."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from strawberry.dataloader import DataLoader
+
+from dataspoke.health.model import HealthScore
+from dataspoke.knowledge.model import Hit
+from dataspoke.ports.hub import Actor
+from dataspoke.quality.model import Alert, DatasetQuality, Result
+from dataspoke.resolvers.services import Services
+
+T = TypeVar("T")
+Load = Callable[[Actor, Sequence[str]], Awaitable[Mapping[str, T]]]
+LoadSome = Callable[[Actor, Sequence[str], int], Awaitable[Mapping[str, Sequence[T]]]]
+# A dataset urn with how many items of it are asked for.
+Slice = tuple[str, int]
+
+
+class Loaders:
+    """One set for each request. Without ``cache`` they batch and remember nothing."""
+
+    def __init__(
+        self, services: Services, actor: Callable[[], Awaitable[Actor]], *, cache: bool
+    ) -> None:
+        self._actor = actor
+        quality, health, knowledge = services.quality, services.health, services.knowledge
+        self.quality: DataLoader[str, DatasetQuality | None] = DataLoader(
+            self._by_urn(quality.verdicts_for), cache=cache
+        )
+        self.active_alerts: DataLoader[str, Sequence[Alert] | None] = DataLoader(
+            self._by_urn(quality.active_alerts_for), cache=cache
+        )
+        self.results: DataLoader[Slice, Sequence[Result]] = DataLoader(
+            self._by_slice(quality.results_for), cache=cache
+        )
+        self.health: DataLoader[str, HealthScore | None] = DataLoader(
+            self._by_urn(health.scores_for), cache=cache
+        )
+        self.similar: DataLoader[Slice, Sequence[Hit]] = DataLoader(
+            self._by_slice(knowledge.similar_to), cache=cache
+        )
+
+    def _by_urn(self, load: Load[T]) -> Callable[[list[str]], Awaitable[Sequence[T | None]]]:
+        async def batch(urns: list[str]) -> Sequence[T | None]:
+            found = await load(await self._actor(), tuple(dict.fromkeys(urns)))
+            return [found.get(urn) for urn in urns]
+
+        return batch
+
+    def _by_slice(
+        self, load: LoadSome[T]
+    ) -> Callable[[list[Slice]], Awaitable[Sequence[Sequence[T]]]]:
+        async def batch(slices: list[Slice]) -> Sequence[Sequence[T]]:
+            urns_by_limit: defaultdict[int, dict[str, None]] = defaultdict(dict)
+            for urn, limit in slices:
+                urns_by_limit[limit][urn] = None
+            actor = await self._actor()
+            # One call for each different limit: a query has few of them, as aliases are limited.
+            found = await asyncio.gather(
+                *(load(actor, tuple(urns), limit) for limit, urns in urns_by_limit.items())
+            )
+            by_limit = dict(zip(urns_by_limit, found, strict=True))
+            return [by_limit[limit].get(urn, ()) for urn, limit in slices]
+
+        return batch
