@@ -7,9 +7,11 @@ import pytest
 from datahub.configuration.common import OperationalError
 from datahub.emitter.mcp import MetadataChangeProposalWrapper as Mcp
 from datahub.emitter.rest_emitter import DataHubRestEmitter, EmitMode
+from datahub.errors import ItemNotFoundError
 from datahub.ingestion.graph.client import DatahubClientConfig, DataHubGraph
 from datahub.ingestion.graph.openapi import RelationshipDirection
 from datahub.metadata import schema_classes as models
+from datahub.metadata.urns import DatasetUrn
 from datahub.specific.dataset import DatasetPatchBuilder
 
 from tests.support.hub import RunningHub, running_hub
@@ -157,6 +159,22 @@ def test_patches_add_and_remove_by_key(graph):
     assert [tag.tag for tag in column.globalTags.tags] == ["urn:li:tag:f"]
 
 
+def test_column_lineage_is_patched(graph):
+    urn = dataset("columns")
+    columns = [f"urn:li:schemaField:({table},id)" for table in (ORDERS, urn)]
+    lineage = models.FineGrainedLineageClass(
+        upstreamType=models.FineGrainedLineageUpstreamTypeClass.FIELD_SET,
+        upstreams=[columns[0]],
+        downstreamType=models.FineGrainedLineageDownstreamTypeClass.FIELD,
+        downstreams=[columns[1]],
+    )
+    for mcp in DatasetPatchBuilder(urn).add_fine_grained_lineage(lineage).build():
+        graph.emit(mcp)
+
+    (found,) = graph.get_aspect(urn, models.UpstreamLineageClass).fineGrainedLineages
+    assert (found.upstreams, found.downstreams) == ([columns[0]], [columns[1]])
+
+
 def test_patches_arrive_by_the_openapi_too(hub, graph):
     urn = dataset("patched-openapi")
     with DataHubRestEmitter(hub.url, "editor-token", openapi_ingestion=True) as emitter:
@@ -227,6 +245,24 @@ def test_the_capabilities_are_negotiable(graph):
     assert not specs.supports("dataset", "corpUserInfo")
     assert graph.server_config.server_type == "dataspoke-stand-in"
     assert not graph.server_config.is_datahub_cloud
+
+
+@pytest.mark.filterwarnings("ignore::datahub.errors.ExperimentalWarning")
+def test_the_sdks_own_entities_are_written_and_read(hub):
+    # Imported here: the SDK warns about it as soon as it is.
+    from datahub.sdk import DataHubClient, Dataset
+
+    client = DataHubClient(server=hub.url, token="editor-token")
+    columns = [("id", "int", "The number of the order."), ("total", "decimal", None)]
+    table = Dataset(platform="postgres", name="shop.sdk", description="Orders.", schema=columns)
+    client.entities.upsert(table)
+
+    read = client.entities.get(DatasetUrn("postgres", "shop.sdk"))
+
+    assert read.description == "Orders."
+    assert [column.field_path for column in read.schema] == ["id", "total"]
+    with pytest.raises(ItemNotFoundError):
+        client.entities.get(DatasetUrn("postgres", "shop.absent"))
 
 
 def test_versions_are_read_as_in_datahub(graph):

@@ -137,6 +137,18 @@ def test_create_respects_what_exists(storage):
         storage.write([Proposal(ORDERS, "status", {}, Change.CREATE_ENTITY)], EDITOR)
 
 
+def test_a_new_entity_is_created_with_several_aspects(storage):
+    aspects = [
+        properties("a", change=Change.CREATE_ENTITY),
+        Proposal(ORDERS, "status", {}, Change.CREATE_ENTITY),
+    ]
+    storage.write(aspects, EDITOR)
+
+    assert set(storage.aspects([ORDERS])[ORDERS]) == {"datasetKey", "datasetProperties", "status"}
+    with pytest.raises(Conflict, match="exists already"):
+        storage.write(aspects, EDITOR)
+
+
 def test_points_come_newest_first_within_bounds(storage):
     storage.write([profile(time_ms, time_ms * 10) for time_ms in (1, 3, 2, 4)], EDITOR)
 

@@ -92,11 +92,8 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keep everything done inside or, where that raises, nothing of it. They may be nested."""
+        """Keep everything done inside or, where that raises, nothing of it."""
         with self._lock:
-            if self._connection.in_transaction:
-                yield
-                return
             self._connection.execute("begin immediate")
             try:
                 yield

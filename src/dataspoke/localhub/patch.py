@@ -14,6 +14,7 @@ import jsonpointer
 from avro import schema as avro
 
 from dataspoke.errors import InvalidInput
+from dataspoke.localhub import lineage_patch
 from dataspoke.localhub.models import AspectModel
 
 # Joins the names of a nested key, as in "attribution␟source".
@@ -77,6 +78,14 @@ def apply_patch(
     for path, fields in keys.items():
         for holder in _holders(document, path):
             holder[path[-1]] = _nest(holder.get(path[-1]), fields, f"{model.name}.{path[-1]}")
+    # Only templates know column lineage; and untouched it may be of a shape that has no tree.
+    columns = isinstance(patch, list) and any(
+        operation["path"].startswith(f"/{lineage_patch.FIELD}") for operation in operations
+    )
+    if columns:
+        document[lineage_patch.FIELD] = lineage_patch.to_tree(
+            document.get(lineage_patch.FIELD) or []
+        )
     for operation in operations:
         _make_way(document, operation)
         try:
@@ -89,6 +98,8 @@ def apply_patch(
         for holder in _holders(document, path):
             if isinstance(holder.get(path[-1]), dict):
                 holder[path[-1]] = list(_flatten(holder[path[-1]], fields))
+    if columns and isinstance(document.get(lineage_patch.FIELD), dict):
+        document[lineage_patch.FIELD] = lineage_patch.from_tree(document[lineage_patch.FIELD])
     return document
 
 
@@ -119,10 +130,6 @@ def _parse(model: AspectModel, patch: Any) -> tuple[list[dict[str, Any]], Keys]:
             )
         if not str(operation.get("path")).startswith("/"):
             raise InvalidInput(f"{operation!r} in the patch of {model.name} lacks a path.")
-        if operation["path"].startswith("/fineGrainedLineages/") and not forced:
-            raise InvalidInput(
-                "The stand-in hub does not patch fineGrainedLineages; write upstreamLineage whole."
-            )
     return operations, keys
 
 

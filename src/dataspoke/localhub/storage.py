@@ -1,8 +1,9 @@
 """The stand-in's memory: aspects, time series, relationships and the log of changes."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,20 +14,30 @@ from dataspoke.localhub.database import Database
 from dataspoke.localhub.models import AspectModel, aspect_model, aspect_models, entity_of, key_of
 from dataspoke.localhub.patch import apply_patch
 from dataspoke.localhub.proposals import Change, Proposal
-from dataspoke.localhub.records import Deleted, Edge, Event, StoredAspect, Topic, now_ms
+from dataspoke.localhub.reading import ReadOnlyStorage
+from dataspoke.localhub.records import Deleted, StoredAspect, Topic, now_ms
 
 _FOREVER_MS = 2**62
 
 
-class Storage:
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """What all changes of one transaction share; ``created`` are entities new with it."""
+
+    actor: str
+    now_ms: int
+    created: set[str] = field(default_factory=set)
+
+
+class Storage(ReadOnlyStorage):
     """Everything the stand-in knows. Safe to use from several threads; every write is atomic.
 
     A write is validated as DataHub validates it, and appended to the change log in the same
-    transaction. Reads take many urns at once; a urn that is not there is absent from the answer.
+    transaction.
     """
 
     def __init__(self, database: Database, clock_ms: Callable[[], int]) -> None:
-        self._database = database
+        super().__init__(database)
         self._clock_ms = clock_ms
 
     @classmethod
@@ -52,18 +63,16 @@ class Storage:
         """Call ``listener`` after every write, in the writer's thread, while inside."""
         return self._database.notified(listener)
 
-    # --- writing ---
-
     def write(self, proposals: Sequence[Proposal], actor: str) -> None:
         """Apply all proposals in order, or none of them.
 
         Raises InvalidInput, or Conflict for a CREATE of what exists; the message names the
         proposal where there are several.
         """
-        with self._database.transaction():
+        with self._writing(actor) as write:
             for index, proposal in enumerate(proposals):
                 try:
-                    self._apply(proposal, actor)
+                    self._apply(proposal, write)
                 except (InvalidInput, Conflict) as error:
                     if len(proposals) == 1:
                         raise
@@ -74,26 +83,15 @@ class Storage:
 
     def delete(self, urn: str, actor: str) -> Deleted:
         """Remove an entity wholly; deleting what does not exist removes nothing."""
-        entity = entity_of(urn)
-        with self._database.transaction():
-            key = self.aspect(urn, entity.key_aspect)
-            aspects = self._database.run("delete from aspects where urn = ?", urn).rowcount
-            points = self._database.run("delete from points where urn = ?", urn).rowcount
-            self._database.run("delete from edges where source = ?", urn)
-            self._database.run("delete from entities where urn = ?", urn)
-            if key is not None:
-                previous = _dump(key.value)
-                self._log(
-                    Topic.VERSIONED, urn, key.aspect, Change.DELETE, None, previous, {}, {}, actor
-                )
-        return Deleted(aspects, points)
+        with self._writing(actor) as write:
+            return self._delete(urn, write)
 
     def delete_points(
         self, urn: str, aspect: str, start_ms: int | None, end_ms: int | None, actor: str
     ) -> int:
         """Remove points of a time series, both bounds included; returns how many they were."""
         aspect_model(entity_of(urn), aspect)
-        with self._database.transaction():
+        with self._writing(actor) as write:
             removed = self._database.rows(
                 "delete from points where urn = ? and aspect = ? and time_ms between ? and ?"
                 " returning value",
@@ -103,56 +101,75 @@ class Storage:
                 _FOREVER_MS if end_ms is None else end_ms,
             )
             for (value,) in removed:
-                self._log(Topic.TIMESERIES, urn, aspect, Change.DELETE, None, value, {}, {}, actor)
+                self._log(Topic.TIMESERIES, urn, aspect, Change.DELETE, None, value, {}, {}, write)
         return len(removed)
 
-    def _apply(self, proposal: Proposal, actor: str) -> None:
+    @contextmanager
+    def _writing(self, actor: str) -> Iterator[_Write]:
+        with self._database.transaction():
+            yield _Write(actor, self._clock_ms())
+
+    def _apply(self, proposal: Proposal, write: _Write) -> None:
         entity = entity_of(proposal.urn)
         model = aspect_model(entity, proposal.aspect)
         if proposal.change is Change.DELETE:
             if model.name == entity.key_aspect:
-                self.delete(proposal.urn, actor)
+                self._delete(proposal.urn, write)
             else:
-                self._delete_aspect(proposal, actor)
+                self._delete_aspect(proposal, write)
             return
         if model.timeseries:
-            self._append_point(proposal, model, actor)
+            self._append_point(proposal, model, write)
         else:
-            self._store(proposal, model, actor)
+            self._store(proposal, model, write)
 
-    def _ensure_entity(self, proposal: Proposal, actor: str) -> None:
+    def _delete(self, urn: str, write: _Write) -> Deleted:
+        key = self.aspect(urn, entity_of(urn).key_aspect)
+        aspects = self._database.run("delete from aspects where urn = ?", urn).rowcount
+        points = self._database.run("delete from points where urn = ?", urn).rowcount
+        self._database.run("delete from edges where source = ?", urn)
+        self._database.run("delete from entities where urn = ?", urn)
+        if key is not None:
+            previous = _dump(key.value)
+            self._log(
+                Topic.VERSIONED, urn, key.aspect, Change.DELETE, None, previous, {}, {}, write
+            )
+        return Deleted(aspects, points)
+
+    def _ensure_entity(self, proposal: Proposal, write: _Write) -> None:
         """Write the key aspect of an entity that is new, before its first aspect."""
-        entity, now = entity_of(proposal.urn), self._clock_ms()
+        entity = entity_of(proposal.urn)
         known = self._database.rows("select 1 from entities where urn = ?", proposal.urn)
         if known:
-            if proposal.change is Change.CREATE_ENTITY:
+            if proposal.change is Change.CREATE_ENTITY and proposal.urn not in write.created:
                 raise Conflict(f"{proposal.urn} exists already.")
             return
         key = key_of(proposal.urn)
+        write.created.add(proposal.urn)
         self._database.run(
             "insert into entities (urn, type, created_ms) values (?, ?, ?)",
             proposal.urn,
             entity.name,
-            now,
+            write.now_ms,
         )
         if proposal.aspect != entity.key_aspect:
             self._put(
                 Proposal(proposal.urn, entity.key_aspect, key, Change.UPSERT,
                          proposal.system_metadata, proposal.headers),
-                aspect_models()[entity.key_aspect], key, None, actor,
+                aspect_models()[entity.key_aspect], key, None, write,
             )  # fmt: skip
 
-    def _store(self, proposal: Proposal, model: AspectModel, actor: str) -> None:
+    def _store(self, proposal: Proposal, model: AspectModel, write: _Write) -> None:
         current = self.aspect(proposal.urn, proposal.aspect)
         if proposal.change is Change.CREATE and current is not None:
             raise Conflict(f"{proposal.urn} has the aspect {proposal.aspect} already.")
         value = proposal.value
         if proposal.change is Change.PATCH:
             before = None if current is None else current.value
-            value = apply_patch(model, before, value, self._clock_ms())
+            value = apply_patch(model, before, value, write.now_ms)
         value = model.validate(value)
-        self._ensure_entity(proposal, actor)
-        self._put(proposal, model, value, current, actor)
+        self._ensure_entity(proposal, write)
+        self._put(proposal, model, value, current, write)
 
     def _put(
         self,
@@ -160,10 +177,10 @@ class Storage:
         model: AspectModel,
         value: dict[str, Any],
         current: StoredAspect | None,
-        actor: str,
+        write: _Write,
     ) -> None:
-        urn, now = proposal.urn, self._clock_ms()
-        metadata = _system_metadata(proposal.system_metadata, current, now)
+        urn = proposal.urn
+        metadata = _system_metadata(proposal.system_metadata, current, write.now_ms)
         if current is not None and current.value == value:
             # As in DataHub: seen again, unchanged; no new version and no event.
             metadata["version"] = current.system_metadata["version"]
@@ -188,8 +205,8 @@ class Storage:
             model.name,
             _dump(value),
             _dump(metadata),
-            now,
-            actor,
+            write.now_ms,
+            write.actor,
         )
         if model.name == "status":
             removed = int(bool(value.get("removed")))
@@ -204,7 +221,7 @@ class Storage:
             None if current is None else _dump(current.value),
             metadata,
             proposal.headers,
-            actor,
+            write,
         )
 
     def _relate(self, urn: str, model: AspectModel, value: Mapping[str, Any]) -> None:
@@ -214,12 +231,12 @@ class Storage:
             [(urn, model.name, name, destination) for name, destination in model.edges(value)],
         )
 
-    def _append_point(self, proposal: Proposal, model: AspectModel, actor: str) -> None:
+    def _append_point(self, proposal: Proposal, model: AspectModel, write: _Write) -> None:
         if proposal.change is Change.PATCH:
             raise InvalidInput(f"{model.name} is a time series; it cannot be patched.")
         value = model.validate(proposal.value)
-        self._ensure_entity(proposal, actor)
-        metadata = _system_metadata(proposal.system_metadata, None, self._clock_ms())
+        self._ensure_entity(proposal, write)
+        metadata = _system_metadata(proposal.system_metadata, None, write.now_ms)
         self._database.run(
             "insert or replace into points values (?, ?, ?, ?, ?, ?, ?, ?)",
             proposal.urn,
@@ -228,15 +245,15 @@ class Storage:
             _series(value),
             _dump(value),
             _dump(metadata),
-            self._clock_ms(),
-            actor,
+            write.now_ms,
+            write.actor,
         )
         self._log(
             Topic.TIMESERIES, proposal.urn, model.name, Change.UPSERT, _dump(value), None,
-            metadata, proposal.headers, actor,
+            metadata, proposal.headers, write,
         )  # fmt: skip
 
-    def _delete_aspect(self, proposal: Proposal, actor: str) -> None:
+    def _delete_aspect(self, proposal: Proposal, write: _Write) -> None:
         urn, aspect = proposal.urn, proposal.aspect
         current = self.aspect(urn, aspect)
         if current is None:
@@ -247,7 +264,7 @@ class Storage:
             self._database.run("update entities set removed = 0 where urn = ?", urn)
         self._log(
             Topic.VERSIONED, urn, aspect, Change.DELETE, None, _dump(current.value),
-            dict(proposal.system_metadata), proposal.headers, actor,
+            dict(proposal.system_metadata), proposal.headers, write,
         )  # fmt: skip
 
     def _log(
@@ -260,145 +277,15 @@ class Storage:
         previous: str | None,
         system_metadata: Mapping[str, Any],
         headers: Mapping[str, str],
-        actor: str,
+        write: _Write,
     ) -> None:
         self._database.run(
             "insert into events (topic, urn, type, aspect, change, value, previous,"
             " system_metadata, headers, created_ms, actor)"
             " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             topic, urn, entity_of(urn).name, aspect, change, value, previous,
-            _dump(system_metadata), _dump(headers), self._clock_ms(), actor,
+            _dump(system_metadata), _dump(headers), write.now_ms, write.actor,
         )  # fmt: skip
-
-    # --- reading ---
-
-    def aspect(self, urn: str, aspect: str, version: int = 0) -> StoredAspect | None:
-        """Return one version of an aspect; None where there is none such."""
-        rows = self._database.rows(
-            "select * from aspects where urn = ? and aspect = ? and version = ?",
-            urn,
-            aspect,
-            version,
-        )
-        return _stored(rows[0]) if rows else None
-
-    def aspects(
-        self, urns: Iterable[str], names: Iterable[str] | None = None
-    ) -> dict[str, dict[str, StoredAspect]]:
-        """Return the latest aspects by urn and name; ``names`` None means all of them."""
-        found: dict[str, dict[str, StoredAspect]] = {}
-        wanted = None if names is None else frozenset(names)
-        for row in self._database.rows_in("select * from aspects where version = 0 and urn", urns):
-            if wanted is None or row[1] in wanted:
-                found.setdefault(row[0], {})[row[1]] = _stored(row)
-        return found
-
-    def points(
-        self,
-        urns: Iterable[str],
-        aspect: str,
-        start_ms: int | None = None,
-        end_ms: int | None = None,
-        limit: int | None = None,
-    ) -> dict[str, list[StoredAspect]]:
-        """Return points of a time series by urn, newest first, at most ``limit`` for each urn.
-
-        Both bounds are included.
-        """
-        found: dict[str, list[StoredAspect]] = {}
-        for urn in urns:
-            rows = self._database.rows(
-                "select urn, aspect, 0, value, system_metadata, created_ms, actor from points"
-                " where urn = ? and aspect = ? and time_ms between ? and ?"
-                " order by time_ms desc, created_ms desc limit ?",
-                urn,
-                aspect,
-                start_ms or 0,
-                _FOREVER_MS if end_ms is None else end_ms,
-                -1 if limit is None else limit,
-            )
-            if rows:
-                found[urn] = [_stored(row) for row in rows]
-        return found
-
-    def existing(self, urns: Iterable[str], with_removed: bool = True) -> set[str]:
-        """Return those urns that exist; ``with_removed`` counts soft-deleted ones."""
-        rows = self._database.rows_in("select urn, removed from entities where urn", urns)
-        return {urn for urn, removed in rows if with_removed or not removed}
-
-    def urns(
-        self,
-        entity_type: str,
-        after: str = "",
-        limit: int | None = None,
-        with_removed: bool = False,
-    ) -> list[str]:
-        """Return urns of one type that sort after ``after``, in order."""
-        rows = self._database.rows(
-            "select urn from entities where type = ? and urn > ? and removed <= ?"
-            " order by urn limit ?",
-            entity_type,
-            after,
-            int(with_removed),
-            -1 if limit is None else limit,
-        )
-        return [urn for (urn,) in rows]
-
-    def outgoing(self, urns: Iterable[str], names: Iterable[str] | None = None) -> list[Edge]:
-        """Return the relationships that these urns state; ``names`` None means all kinds."""
-        return self._edges("select * from edges where source", urns, names)
-
-    def incoming(self, urns: Iterable[str], names: Iterable[str] | None = None) -> list[Edge]:
-        """Return the relationships that others state to these urns."""
-        return self._edges("select * from edges where destination", urns, names)
-
-    def edges(self, names: Iterable[str] | None = None) -> list[Edge]:
-        """Return all relationships; ``names`` None means all kinds."""
-        return _of_kinds(names, self._database.rows("select * from edges"))
-
-    def events(self, topic: Topic, after: int, limit: int) -> list[Event]:
-        """Return changes after a position, oldest first."""
-        rows = self._database.rows(
-            "select * from events where topic = ? and position > ? order by position limit ?",
-            topic,
-            after,
-            limit,
-        )
-        return [_event(row) for row in rows]
-
-    def last_position(self, before_ms: int | None = None) -> int:
-        """Return the position of the last change (before a time, where given); 0 for none."""
-        ((last,),) = self._database.rows(
-            "select max(position) from events where created_ms < ?",
-            _FOREVER_MS if before_ms is None else before_ms,
-        )
-        return last or 0
-
-    def _edges(
-        self, statement: str, urns: Iterable[str], names: Iterable[str] | None
-    ) -> list[Edge]:
-        return _of_kinds(names, self._database.rows_in(statement, urns))
-
-
-def _of_kinds(names: Iterable[str] | None, rows: Iterable[tuple[Any, ...]]) -> list[Edge]:
-    wanted = None if names is None else frozenset(names)
-    return [edge for edge in (Edge(*row) for row in rows) if wanted is None or edge.name in wanted]
-
-
-def _stored(row: tuple[Any, ...]) -> StoredAspect:
-    urn, aspect, version, value, system_metadata, created_ms, actor = row
-    return StoredAspect(
-        urn, aspect, version, orjson.loads(value), orjson.loads(system_metadata), created_ms, actor
-    )
-
-
-def _event(row: tuple[Any, ...]) -> Event:
-    *change, system_metadata, headers, created_ms, actor = row
-    position, topic, urn, entity_type, aspect, kind, value, previous = change
-    return Event(
-        position, topic, urn, entity_type, aspect, kind, value, previous,
-        orjson.loads(system_metadata), orjson.loads(headers), created_ms, actor,
-    )  # fmt: skip
 
 
 def _dump(value: object) -> str:
