@@ -68,8 +68,7 @@ class StatusService:
 
         Any caller whom the hub knows may ask: it names no dataset and no person.
         """
-        (
-            others = asyncio.gather(*(self._ask(name, probe) for name, probe in self._probes.items()))
+        others = asyncio.gather(*(self._ask(name, probe) for name, probe in self._probes.items()))
         (hub, info), (store, _), (queue, counts), (vectors, urns) = await asyncio.gather(
             self._ask("hub", self._hub.info),
             self._ask("store", self._store.ping),
