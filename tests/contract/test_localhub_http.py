@@ -135,6 +135,20 @@ def test_what_is_hidden_from_a_user_stays_hidden(hub):
         ("/aspects?action=dance", "{}", 422, "no action 'dance'"),
         ("/entities?action=ingest", "{}", 422, "must hold one snapshot"),
         ("/openapi/v3/entity/dataset", '[{"status": {}}]', 422, "with its 'urn'"),
+        ("/entities?action=listUrns", '{"entity": "tag", "start": "x"}', 422, "start must be"),
+        (
+            "/aspects?action=ingestProposal",
+            f'{{"proposal": {{"entityUrn": "{dataset("x")}", "aspectName": "status",'
+            ' "aspect": {"value": "{}"}, "systemMetadata": {"lastObserved": "now"}}}',
+            422,
+            "systemMetadata.lastObserved must be a whole number",
+        ),
+        (
+            "/openapi/v3/entity/dataset",
+            f'[{{"urn": "{dataset("x")}", "status": {{"value": {{}}, "headers": {{"a": 1}}}}}}]',
+            422,
+            "must be an object of strings",
+        ),
         ("/openapi/v3/entity/table", "[]", 422, "no entity type 'table'"),
         ("/openapi/v3/entity/tag", f'[{{"urn": "{dataset("x")}"}}]', 422, "is no tag"),
         ("/openapi/v3/entity/scroll", '{"filter": {"and": []}}', 422, "by entity type only"),

@@ -104,6 +104,16 @@ def test_existence_is_told_by_the_key(graph):
     assert set(semityped) == {"datasetKey", "status"}
 
 
+@pytest.mark.parametrize("name", ["a/b", "a%2Fb", "a b", "a#b?c=d&e", "ü/é", "a+b"])
+def test_any_name_survives_the_way_through_a_url(graph, name):
+    urn = dataset(name)
+    # Not emit(): over Rest.li the SDK spells a letter beyond ASCII in a urn as \\uXXXX there.
+    graph.emit_mcps([Mcp(entityUrn=urn, aspect=models.DatasetPropertiesClass(name=name))])
+
+    assert graph.get_aspect(urn, models.DatasetKeyClass).name == f"shop.{name}"
+    assert graph.get_entity_raw(urn)["aspects"]["datasetProperties"]["value"]["name"] == name
+
+
 def test_points_of_a_time_series_come_newest_first_and_filtered(graph):
     urn = dataset("series")
     for time_ms in (1_000, 3_000, 2_000):

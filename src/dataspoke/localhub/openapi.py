@@ -18,7 +18,7 @@ from dataspoke.localhub.models import (
     entity_models,
     entity_of,
 )
-from dataspoke.localhub.proposals import Change, Proposal, system_metadata
+from dataspoke.localhub.proposals import Change, Proposal, headers, system_metadata
 from dataspoke.localhub.records import Edge, StoredAspect
 from dataspoke.localhub.storage import Storage
 
@@ -254,7 +254,7 @@ def _proposals(entity: EntityModel, item: Any, change: Change) -> Iterable[Propo
             aspect["value"],
             change,
             system_metadata(aspect.get("systemMetadata")),
-            aspect.get("headers") or {},
+            headers(aspect.get("headers")),
         )
 
 

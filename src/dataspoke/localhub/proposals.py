@@ -1,14 +1,17 @@
 """What a client asks the stand-in to write."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache, partial
 from typing import Any
 
 import orjson
+from datahub.metadata.schema_classes import SystemMetadataClass
 
 from dataspoke.errors import InvalidInput
 from dataspoke.localhub.models import aspect_of_type, entity_of
+from dataspoke.localhub.shapes import compile_check
 
 
 class Change(StrEnum):
@@ -71,7 +74,7 @@ def from_mcp(mcp: Any) -> Proposal:
         None if change is Change.DELETE else _generic_value(mcp.get("aspect"), urn, name, change),
         change,
         system_metadata(mcp.get("systemMetadata")),
-        mcp.get("headers") or {},
+        headers(mcp.get("headers")),
     )
 
 
@@ -106,14 +109,28 @@ def from_mce(event: Any) -> list[Proposal]:
 
 
 def system_metadata(given: Any) -> dict[str, Any]:
-    """Return system metadata from what a client sent; the command line sends it as a string."""
+    """Return the system metadata that a client sent; the command line sends it as a string.
+
+    Raises InvalidInput.
+    """
     if isinstance(given, str):
         given = _loads(given, "systemMetadata")
+    checked: dict[str, Any] = _check_system_metadata()({} if given is None else given)
+    return checked
+
+
+def headers(given: Any) -> dict[str, str]:
+    """Return the headers that a client sent with a proposal; raises InvalidInput."""
     if given is None:
         return {}
-    if not isinstance(given, dict):
-        raise InvalidInput("systemMetadata must be an object.")
-    return {key: value for key, value in given.items() if value is not None}
+    if not isinstance(given, dict) or not all(isinstance(text, str) for text in given.values()):
+        raise InvalidInput("The headers of a proposal must be an object of strings.")
+    return given
+
+
+@cache
+def _check_system_metadata() -> Callable[[Any], Any]:
+    return partial(compile_check(SystemMetadataClass.RECORD_SCHEMA), where="systemMetadata")
 
 
 def _generic_value(aspect: Any, urn: str, name: str, change: Change) -> Any:

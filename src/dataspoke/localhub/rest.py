@@ -133,8 +133,8 @@ class _Rest:
                 self._storage.delete_points,
                 urn,
                 aspect,
-                body.get("startTimeMillis"),
-                body.get("endTimeMillis"),
+                _count(body, "startTimeMillis"),
+                _count(body, "endTimeMillis"),
                 user.urn,
             )
         return answer({"value": {"urn": urn, "rows": rows, "timeseriesRows": points}})
@@ -142,10 +142,10 @@ class _Rest:
     async def _list_urns(self, request: Request, body: Mapping[str, Any]) -> Response:
         user = self._access.user(request)
         entity = entity_model(_text(body, "entity"))
-        start, count = body.get("start", 0), body.get("count", 10)
+        start, count = _count(body, "start") or 0, _count(body, "count")
         known = await run_in_threadpool(self._storage.urns, entity.name)
         urns = [urn for urn in known if user.may_see(urn)]
-        page = urns[start : start + count]
+        page = urns[start:][:count]
         value = {"start": start, "count": len(page), "total": len(urns), "entities": page}
         return answer({"value": value})
 
@@ -153,15 +153,15 @@ class _Rest:
         user, urn = self._access.user(request), _text(body, "urn")
         self._access.require_visible(user, urn)
         model = aspect_model(entity_of(urn), _text(body, "aspect"))
-        limit = 1 if body.get("latestValue") else body.get("limit")
+        limit = 1 if body.get("latestValue") else _count(body, "limit")
         points: list[StoredAspect] = []
         if user.may_see_profile(urn):
             found = await run_in_threadpool(
                 self._storage.points,
                 [urn],
                 model.name,
-                body.get("startTimeMillis"),
-                body.get("endTimeMillis"),
+                _count(body, "startTimeMillis"),
+                _count(body, "endTimeMillis"),
             )
             points = [point for point in found.get(urn, []) if _matches(point, body.get("filter"))][
                 :limit
@@ -196,8 +196,11 @@ def _matches(point: StoredAspect, condition: Any) -> bool:
     """Tell whether a point meets a filter: any of ``or``, of which all of ``and`` must hold."""
     if not condition:
         return True
-    clauses = condition.get("or") or [{"and": condition.get("criteria") or []}]
-    return any(all(_meets(point, rule) for rule in clause["and"]) for clause in clauses)
+    try:
+        clauses = condition.get("or") or [{"and": condition.get("criteria") or []}]
+        return any(all(_meets(point, rule) for rule in clause["and"]) for clause in clauses)
+    except (AttributeError, KeyError, TypeError):
+        raise InvalidInput("A filter must be {'or': [{'and': [{field, values}]}]}.") from None
 
 
 def _meets(point: StoredAspect, rule: Mapping[str, Any]) -> bool:
@@ -234,6 +237,13 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str):
         raise InvalidInput(f"The body lacks the string {name!r}.")
+    return value
+
+
+def _count(body: Mapping[str, Any], name: str) -> int | None:
+    value = body.get(name)
+    if value is not None and (not isinstance(value, int) or value < 0):
+        raise InvalidInput(f"{name} must be a whole number from 0 on, not {value!r}.")
     return value
 
 
