@@ -1,9 +1,9 @@
 """What a client asks the stand-in to write."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import orjson
@@ -11,7 +11,7 @@ from datahub.metadata.schema_classes import SystemMetadataClass
 
 from dataspoke.errors import InvalidInput
 from dataspoke.localhub.models import aspect_of_type, entity_of
-from dataspoke.localhub.shapes import compile_check
+from dataspoke.localhub.shapes import Check, compile_check
 
 
 class Change(StrEnum):
@@ -115,7 +115,7 @@ def system_metadata(given: Any) -> dict[str, Any]:
     """
     if isinstance(given, str):
         given = _loads(given, "systemMetadata")
-    checked: dict[str, Any] = _check_system_metadata()({} if given is None else given)
+    checked: dict[str, Any] = _system_metadata_check()(given or {}, "systemMetadata")
     return checked
 
 
@@ -129,8 +129,8 @@ def headers(given: Any) -> dict[str, str]:
 
 
 @cache
-def _check_system_metadata() -> Callable[[Any], Any]:
-    return partial(compile_check(SystemMetadataClass.RECORD_SCHEMA), where="systemMetadata")
+def _system_metadata_check() -> Check:
+    return compile_check(SystemMetadataClass.RECORD_SCHEMA)
 
 
 def _generic_value(aspect: Any, urn: str, name: str, change: Change) -> Any:
