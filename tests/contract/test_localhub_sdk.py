@@ -248,6 +248,19 @@ def test_soft_and_hard_deletion(graph):
     assert not graph.exists(urn)
 
 
+def test_references_are_counted_and_then_deleted(graph):
+    urn, tag = dataset("referring"), "urn:li:tag:leaving"
+    graph.emit(Mcp(entityUrn=urn, aspect=models.GlobalTagsClass([models.TagAssociationClass(tag)])))
+
+    assert graph.delete_references_to_urn(tag, dry_run=True) == (
+        1,
+        [{"relationship": "TaggedWith", "entity": urn, "aspect": "globalTags"}],
+    )
+    assert graph.delete_references_to_urn(tag)[0] == 1
+    assert graph.get_aspect(urn, models.GlobalTagsClass).tags == []
+    assert graph.delete_references_to_urn(tag)[0] == 0
+
+
 def test_the_capabilities_are_negotiable(graph):
     specs = graph.get_entity_aspect_specs()
 

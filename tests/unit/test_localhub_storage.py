@@ -210,6 +210,34 @@ def test_relationships_follow_the_aspect_that_states_them(storage):
     assert storage.incoming([REFUNDS]) == []
 
 
+def test_references_are_removed_where_they_are_stated(storage):
+    tag, assertion = "urn:li:tag:pii", "urn:li:assertion:a"
+    tagged = {"tags": [{"tag": tag}, {"tag": "urn:li:tag:other"}]}
+    column = {"fieldPath": "id", "globalTags": tagged, "nativeDataType": "int",
+              "type": {"type": {"com.linkedin.schema.NumberType": {}}}}  # fmt: skip
+    schema = {"schemaName": "orders", "platform": "urn:li:dataPlatform:postgres", "version": 0,
+              "hash": "", "fields": [column],
+              "platformSchema": {"com.linkedin.schema.OtherSchema": {"rawSchema": ""}}}  # fmt: skip
+    custom = {"type": "volume", "entity": ORDERS}
+    storage.write(
+        [
+            Proposal(ORDERS, "globalTags", tagged),
+            Proposal(ORDERS, "schemaMetadata", schema),
+            Proposal(assertion, "assertionInfo", {"type": "CUSTOM", "customAssertion": custom}),
+        ],
+        EDITOR,
+    )
+
+    assert len(storage.delete_references(tag, EDITOR)) == 2
+    assert storage.aspect(ORDERS, "globalTags").value == {"tags": [{"tag": "urn:li:tag:other"}]}
+    (field,) = storage.aspect(ORDERS, "schemaMetadata").value["fields"]
+    assert field["globalTags"]["tags"] == [{"tag": "urn:li:tag:other"}]
+
+    assert [edge.source for edge in storage.delete_references(ORDERS, EDITOR)] == [assertion]
+    assert storage.aspect(assertion, "assertionInfo") is None
+    assert storage.incoming([tag, ORDERS]) == []
+
+
 def test_urns_are_paged_in_order(storage):
     storage.write([properties("x", urn) for urn in (REFUNDS, ORDERS)], EDITOR)
 

@@ -52,6 +52,13 @@ class AspectModel:
             if isinstance(destination, str)
         }
 
+    def without(self, value: Mapping[str, Any], urn: str) -> dict[str, Any]:
+        """Return the value with no relationship to a urn: list items and fields are left out."""
+        left = dict(value)
+        for _, path in self._relationships:
+            left = _removed(left, path, urn)
+        return left
+
 
 @dataclass(frozen=True, slots=True)
 class EntityModel:
@@ -180,3 +187,16 @@ def _values_at(value: Any, path: tuple[str, ...]) -> Iterator[Any]:
             yield from _values_at(item, tuple(rest))
     elif isinstance(value, dict) and step in value:
         yield from _values_at(value[step], tuple(rest))
+
+
+def _removed(value: Any, path: tuple[str, ...], urn: str) -> Any:
+    step, *rest = path
+    if step == "*" and isinstance(value, list):
+        if "*" in rest:
+            return [_removed(item, tuple(rest), urn) for item in value]
+        return [item for item in value if urn not in _values_at(item, tuple(rest))]
+    if not isinstance(value, dict) or step not in value:
+        return value
+    if rest:
+        return {**value, step: _removed(value[step], tuple(rest), urn)}
+    return {key: item for key, item in value.items() if (key, item) != (step, urn)}

@@ -77,6 +77,8 @@ class _Rest:
                 return answer(None)
             case "delete":
                 return await self._delete(request, body)
+            case "deleteReferences":
+                return await self._delete_references(request, body)
             case "listUrns":
                 return await self._list_urns(request, body)
             case action:
@@ -138,6 +140,22 @@ class _Rest:
                 user.urn,
             )
         return answer({"value": {"urn": urn, "rows": rows, "timeseriesRows": points}})
+
+    async def _delete_references(self, request: Request, body: Mapping[str, Any]) -> Response:
+        user, urn = self._access.editor(request), _text(body, "urn")
+        entity_of(urn)
+        self._access.require_visible(user, urn)
+        if body.get("dryRun"):
+            edges = await run_in_threadpool(self._storage.incoming, [urn])
+        else:
+            edges = await run_in_threadpool(self._storage.delete_references, urn, user.urn)
+        # The command line prints the values in this order.
+        related = [
+            {"relationship": edge.name, "entity": edge.source, "aspect": edge.aspect}
+            for edge in edges
+            if user.may_see(edge.source)
+        ]
+        return answer({"value": {"total": len(edges), "relatedAspects": related[:10]}})
 
     async def _list_urns(self, request: Request, body: Mapping[str, Any]) -> Response:
         user = self._access.user(request)

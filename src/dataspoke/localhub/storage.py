@@ -15,7 +15,7 @@ from dataspoke.localhub.models import AspectModel, aspect_model, aspect_models, 
 from dataspoke.localhub.patch import apply_patch
 from dataspoke.localhub.proposals import Change, Proposal
 from dataspoke.localhub.reading import ReadOnlyStorage
-from dataspoke.localhub.records import Deleted, StoredAspect, Topic, now_ms
+from dataspoke.localhub.records import Deleted, Edge, StoredAspect, Topic, now_ms
 
 _FOREVER_MS = 2**62
 
@@ -103,6 +103,24 @@ class Storage(ReadOnlyStorage):
             for (value,) in removed:
                 self._log(Topic.TIMESERIES, urn, aspect, Change.DELETE, None, value, {}, {}, write)
         return len(removed)
+
+    def delete_references(self, urn: str, actor: str) -> list[Edge]:
+        """Remove what others state about an entity, and return what that was.
+
+        An aspect that makes no sense without it (an assertion of a dataset) is removed wholly.
+        """
+        with self._writing(actor) as write:
+            edges = self.incoming([urn])
+            for source, aspect in sorted({(edge.source, edge.aspect) for edge in edges}):
+                current, model = self.aspect(source, aspect), aspect_models()[aspect]
+                if current is None:
+                    continue
+                left = model.without(current.value, urn)
+                try:
+                    self._store(Proposal(source, aspect, left), model, write)
+                except InvalidInput:
+                    self._delete_aspect(Proposal(source, aspect, None, Change.DELETE), write)
+        return edges
 
     @contextmanager
     def _writing(self, actor: str) -> Iterator[_Write]:
