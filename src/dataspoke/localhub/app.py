@@ -15,6 +15,7 @@ from dataspoke.errors import DataSpokeError
 from dataspoke.localhub.access import Access, User
 from dataspoke.localhub.answers import answer, render_error
 from dataspoke.localhub.events import create_events_route
+from dataspoke.localhub.graphql import create_graphql_routes
 from dataspoke.localhub.openapi import create_openapi_routes
 from dataspoke.localhub.registry import create_registry_routes
 from dataspoke.localhub.rest import create_rest_routes
@@ -50,6 +51,7 @@ def create_app(storage: Storage, users: Mapping[str, User]) -> Starlette:
             *create_rest_routes(storage, access),
             *create_openapi_routes(storage, access),
             create_events_route(storage, access),
+            *create_graphql_routes(storage, access),
             *create_registry_routes(),
         ],
         exception_handlers={DataSpokeError: render_error},
