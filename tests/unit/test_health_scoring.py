@@ -134,6 +134,7 @@ def test_to_deprecate_a_dataset_never_lowers_its_score(given_one: Dataset) -> No
     [
         ({}, 100.0),
         ({"description": None}, 75.0),
+        ({"name": "orders", "description": "Postgres table shop.orders (PROD)"}, 75.0),
         ({"owners": ()}, 80.0),
         ({"domain": None}, 85.0),
         ({"tags": ()}, 90.0),

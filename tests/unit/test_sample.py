@@ -55,8 +55,8 @@ def test_the_time_of_day_cuts_the_history_and_changes_nothing_before_it(shop: Sa
 
 
 def test_every_record_is_what_the_sdk_would_write() -> None:
-    # Ten days hold every kind of record; half a year of them would take the SDK eight seconds.
-    for record in sample.generate(end=END, days=10).records:
+    # Four days hold every kind of record; half a year of them would take the SDK eight seconds.
+    for record in sample.generate(end=END, days=4).records:
         proposal = MetadataChangeProposalWrapper.from_obj(json.loads(json.dumps(record)))
         assert isinstance(proposal, MetadataChangeProposalWrapper)
         assert proposal.aspect is not None
@@ -129,7 +129,7 @@ def test_labels_lie_within_the_history_and_only_two_at_its_end(shop: Sample) -> 
 @pytest.mark.parametrize("hour", [0, 3, 12, 23])
 def test_at_any_hour_the_newest_profile_of_the_chosen_table_is_faulty(hour: int) -> None:
     end = END.replace(hour=hour)
-    shop = sample.generate(end=end)
+    shop = sample.generate(end=end, days=14)
     label = next(label for label in shop.labels if "fct_sales_d," in label.urn)
     newest, rows = _rows(shop, label.urn)[-1]
     assert label.start <= newest <= label.end
@@ -145,6 +145,22 @@ def test_drops_and_spikes_stand_out_of_the_same_weekday_before(shop: Sample) -> 
         usual = np.median([rows[label.start - timedelta(days=7 * week)] for week in (1, 2, 3)])
         ratio = rows[label.start] / usual
         assert ratio < 0.95 if label.kind is FaultKind.DROP else ratio > 1.15, label
+
+
+def test_drift_walks_away_from_the_weeks_before_in_one_direction(shop: Sample) -> None:
+    drifts = [label for label in shop.labels if label.kind is FaultKind.DRIFT]
+    for label in drifts:
+        rows = dict(_rows(shop, label.urn))
+        length = (label.end - label.start).days + 1
+        assert 10 <= length <= 20
+        week = timedelta(days=7)
+        # The last five days against the same days of the week before the drift began.
+        ratios = [
+            rows[day] / np.median([rows[day - weeks * week] for weeks in (3, 4, 5)])
+            for day in (label.end - timedelta(days=back) for back in range(5))
+        ]
+        assert np.median(ratios) < 0.92 or np.median(ratios) > 1.08, label
+    assert len(drifts) >= 3
 
 
 def test_null_bursts_raise_the_share_of_the_labelled_column(shop: Sample) -> None:

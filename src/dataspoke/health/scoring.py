@@ -122,7 +122,8 @@ def _words(text: str) -> list[str]:
 
 def _description(dataset: Dataset, now: datetime) -> _Check:
     return _Check(
-        float(describes(dataset.description, dataset.name)),
+        # The urn adds what the name may leave out: schema, platform and environment.
+        float(describes(dataset.description, f"{dataset.name} {dataset.urn}")),
         "Describe the dataset: what one row stands for and where it comes from.",
     )
 

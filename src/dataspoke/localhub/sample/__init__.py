@@ -1,7 +1,7 @@
 """An imaginary bookshop's metadata, in the format of the ``datahub`` file source.
 
-For the demo, the tests and the benchmark: 84 datasets on three platforms, half a year of daily
-loads and profiles, and faults whose labels say where and when they are.
+For the demo, the tests and the benchmark: some eighty datasets on three platforms, half a year of
+daily loads and profiles, and faults whose labels say where and when they are.
 """
 
 import json
