@@ -1,9 +1,13 @@
 """DataHub's models as the stand-in checks them, held against the SDK that ships them."""
 
+from contextlib import suppress
+
 import pytest
 from datahub.emitter.serialization_helper import pre_json_transform
 from datahub.metadata import schema_classes as sdk
 from datahub.metadata.urns import Urn
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dataspoke.errors import InvalidInput
 from dataspoke.localhub.models import (
@@ -137,3 +141,26 @@ def test_an_unknown_type_of_aspect_is_refused():
     assert aspect_of_type("com.linkedin.common.Status") == "status"
     with pytest.raises(InvalidInput, match="no aspect of type 'Status'"):
         aspect_of_type("Status")
+
+
+names = st.sampled_from(
+    ["timestampMillis", "rowCount", "fieldProfiles", "fieldPath", "type", "partitionSpec",
+     "partition", "string", "values", "properties", "propertyUrn", "customProperties"]
+)  # fmt: skip
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(value=json_values, aspect=st.sampled_from(
+    ["datasetProfile", "structuredProperties", "datasetProperties"]))  # fmt: skip
+def test_any_json_is_taken_as_it_is_or_refused(value, aspect):
+    model = aspect_models()[aspect]
+
+    # Refused, and nothing else raised, where the model does not allow it.
+    with suppress(InvalidInput):
+        taken = model.validate(value)
+        assert model.validate(taken) == taken
+        assert set(taken) <= set(value)

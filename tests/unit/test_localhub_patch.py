@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -150,6 +152,9 @@ def test_column_lineage_gains_and_loses_upstreams():
     assert gained["fineGrainedLineages"] == [column_lineage("a", "b", "c", confidenceScore=0.5)]
     assert lost["fineGrainedLineages"] == [column_lineage("b")]
     assert emptied["fineGrainedLineages"] == []
+    # The OpenAPI wraps the operations in an object.
+    wrapped = {"patch": [column_step("add", "c")]}
+    assert apply_patch(UPSTREAM, before, wrapped, NOW_MS) == gained
     assert UPSTREAM.validate(gained) == gained
 
 
@@ -184,6 +189,7 @@ def test_column_lineage_that_has_no_key_is_left_alone_or_refused():
         ([{"op": "add", "path": "/tags/a"}], "does not fit at '/tags/a'"),
         ([{"op": "replace", "path": "/nowhere", "value": 1}], "does not fit at '/nowhere'"),
         ({"arrayPrimaryKeys": {"tags": "tag"}, "patch": []}, "must map fields to lists"),
+        (by_source({"op": "add", "path": "/tags/one", "value": "x"}), "told apart by key"),
     ],
 )
 def test_a_patch_that_cannot_be_applied_is_refused(patch, message):
@@ -208,3 +214,33 @@ def test_any_name_can_be_a_key(before, removed, added):
 
     expected = ({*before} - {removed}) | {added}
     assert sorted(after) == sorted(f"urn:li:tag:{name}" for name in expected)
+
+
+steps = st.sampled_from(["tags", "tag", "urn:li:tag:a", "", "-", "0", "attribution", "source"])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text("ab", max_size=2),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(steps, inner, max_size=2),
+    max_leaves=4,
+)
+operations = st.fixed_dictionaries(
+    {
+        "op": st.sampled_from(["add", "remove", "replace"]),
+        "path": st.lists(steps, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts)),
+        "value": values,
+    }
+)
+
+
+@given(
+    patch=st.lists(operations, max_size=4),
+    keys=st.none()
+    | st.dictionaries(steps, st.lists(st.sampled_from(["tag", "attribution␟source"]), max_size=2)),
+)
+def test_a_patch_is_applied_or_refused_and_never_anything_else(patch, keys):
+    body = patch if keys is None else {"arrayPrimaryKeys": keys, "patch": patch}
+    before = {"tags": [attributed("a", "urn:li:dataHubAction:x")]}
+
+    # Refused, and nothing else raised, where it does not fit.
+    with suppress(InvalidInput):
+        after = TAGS.validate(apply_patch(TAGS, before, body, NOW_MS))
+        assert isinstance(after["tags"], list)

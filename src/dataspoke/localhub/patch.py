@@ -73,53 +73,49 @@ def apply_patch(
     The result still has to be validated. Raises InvalidInput for a patch that is malformed or
     does not fit.
     """
-    operations, keys = _parse(model, patch)
+    operations, keys, templated = _parse(model, patch)
+    # Only DataHub's templates know column lineage; untouched it may be of a shape without a tree.
+    with_columns = templated and any(
+        operation["path"].startswith(f"/{lineage_patch.FIELD}") for operation in operations
+    )
     document = deepcopy(dict(current)) if current is not None else _default(model, time_ms)
     for path, fields in keys.items():
         for holder in _holders(document, path):
             holder[path[-1]] = _nest(holder.get(path[-1]), fields, f"{model.name}.{path[-1]}")
-    # Only templates know column lineage; and untouched it may be of a shape that has no tree.
-    columns = isinstance(patch, list) and any(
-        operation["path"].startswith(f"/{lineage_patch.FIELD}") for operation in operations
-    )
-    if columns:
-        document[lineage_patch.FIELD] = lineage_patch.to_tree(
-            document.get(lineage_patch.FIELD) or []
-        )
+    if with_columns:
+        columns = document.get(lineage_patch.FIELD) or []
+        document[lineage_patch.FIELD] = lineage_patch.to_tree(columns)
     for operation in operations:
         _make_way(document, operation)
         try:
             document = jsonpatch.apply_patch(document, [operation], in_place=True)
         except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError) as error:
             raise InvalidInput(
-                f"The patch of {model.name} does not fit at {operation.get('path')!r}: {error}."
+                f"The patch of {model.name} does not fit at {operation['path']!r}: {error}."
             ) from error
-    for path, fields in keys.items():
-        for holder in _holders(document, path):
-            if isinstance(holder.get(path[-1]), dict):
-                holder[path[-1]] = list(_flatten(holder[path[-1]], fields))
-    if columns and isinstance(document.get(lineage_patch.FIELD), dict):
-        document[lineage_patch.FIELD] = lineage_patch.from_tree(document[lineage_patch.FIELD])
+    try:
+        for path, fields in keys.items():
+            for holder in _holders(document, path):
+                if isinstance(holder.get(path[-1]), dict):
+                    holder[path[-1]] = list(_flatten(holder[path[-1]], fields))
+        if with_columns and isinstance(document.get(lineage_patch.FIELD), dict):
+            document[lineage_patch.FIELD] = lineage_patch.from_tree(document[lineage_patch.FIELD])
+    except (AttributeError, TypeError) as error:
+        raise InvalidInput(
+            f"The patch of {model.name} puts a value where its items are told apart by key."
+        ) from error
     return document
 
 
-def _parse(model: AspectModel, patch: Any) -> tuple[list[dict[str, Any]], Keys]:
-    keys: Keys = {}
-    if isinstance(patch, dict):
-        given = patch.get("arrayPrimaryKeys") or {}
-        if not isinstance(given, dict) or not all(
-            isinstance(names, list) for names in given.values()
-        ):
-            raise InvalidInput(
-                f"arrayPrimaryKeys of the patch of {model.name} must map fields to lists of names."
-            )
-        keys = {(name,): names for name, names in given.items()}
-        forced = bool(patch.get("forceGenericPatch"))
-        operations = patch.get("patch")
-    else:
-        forced, operations = False, patch
-    if not keys and not forced:
-        keys = _TEMPLATES.get(model.name, {})
+def _parse(model: AspectModel, patch: Any) -> tuple[list[dict[str, Any]], Keys, bool]:
+    """Return the operations, the keys of lists, and whether the keys are those of a template."""
+    body = patch if isinstance(patch, dict) else {"patch": patch}
+    given = body.get("arrayPrimaryKeys") or {}
+    if not isinstance(given, dict) or not all(isinstance(names, list) for names in given.values()):
+        raise InvalidInput(
+            f"arrayPrimaryKeys of the patch of {model.name} must map fields to lists of names."
+        )
+    operations = body.get("patch")
     if not isinstance(operations, list):
         raise InvalidInput(f"The patch of {model.name} must be a list of JSON Patch operations.")
     for operation in operations:
@@ -130,7 +126,9 @@ def _parse(model: AspectModel, patch: Any) -> tuple[list[dict[str, Any]], Keys]:
             )
         if not str(operation.get("path")).startswith("/"):
             raise InvalidInput(f"{operation!r} in the patch of {model.name} lacks a path.")
-    return operations, keys
+    if given or body.get("forceGenericPatch"):
+        return operations, {(name,): names for name, names in given.items()}, False
+    return operations, _TEMPLATES.get(model.name, {}), True
 
 
 def _default(model: AspectModel, time_ms: int) -> dict[str, Any]:

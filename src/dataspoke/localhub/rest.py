@@ -37,6 +37,7 @@ class _Rest:
         self._access = access
 
     async def aspects_action(self, request: Request) -> Response:
+        self._access.user(request)
         body = await read_json(request)
         match request.query_params.get("action"):
             case "ingestProposal":
@@ -53,27 +54,11 @@ class _Rest:
                 raise _unknown_action("aspects", action)
 
     async def entities_action(self, request: Request) -> Response:
+        self._access.user(request)
         body = await read_json(request)
         match request.query_params.get("action"):
             case "ingest":
                 await self._write(request, from_mce(body))
-                return answer(None)
-            case "batchIngest":
-                metadata = body.get("systemMetadata") or []
-                entities = _list(body, "entities")
-                await self._write(
-                    request,
-                    [
-                        proposal
-                        for index, entity in enumerate(entities)
-                        for proposal in from_mce(
-                            {
-                                "entity": entity,
-                                "systemMetadata": metadata[index] if index < len(metadata) else {},
-                            }
-                        )
-                    ],
-                )
                 return answer(None)
             case "delete":
                 return await self._delete(request, body)
