@@ -9,6 +9,7 @@ from datahub.emitter.mcp import MetadataChangeProposalWrapper as Mcp
 from datahub.emitter.rest_emitter import DataHubRestEmitter, EmitMode
 from datahub.errors import ItemNotFoundError
 from datahub.ingestion.graph.client import DatahubClientConfig, DataHubGraph
+from datahub.ingestion.graph.filters import RemovedStatusFilter
 from datahub.ingestion.graph.openapi import RelationshipDirection
 from datahub.metadata import schema_classes as models
 from datahub.metadata.urns import DatasetUrn
@@ -246,6 +247,25 @@ def test_soft_and_hard_deletion(graph):
     assert removed == 1
     assert graph.hard_delete_entity(urn) == (3, 1)
     assert not graph.exists(urn)
+
+
+def test_urns_are_found_by_filter(graph):
+    urns = [
+        f"urn:li:dataset:(urn:li:dataPlatform:{platform},filtered,{env})"
+        for platform, env in (("mysql", "PROD"), ("mysql", "DEV"), ("hive", "PROD"))
+    ]
+    for urn in urns:
+        graph.emit(Mcp(entityUrn=urn, aspect=models.DatasetPropertiesClass(name="filtered")))
+    graph.soft_delete_entity(urns[1])
+
+    def found(**asked: object) -> set[str]:
+        return set(graph.get_urns_by_filter(entity_types=["dataset"], batch_size=1, **asked))
+
+    assert set(urns) & found() == {urns[0], urns[2]}
+    assert found(platform="mysql") == {urns[0]}
+    assert found(platform="mysql", status=RemovedStatusFilter.ALL) == {urns[0], urns[1]}
+    assert found(platform="mysql", status=RemovedStatusFilter.ONLY_SOFT_DELETED) == {urns[1]}
+    assert found(platform="hive", env="PROD") == {urns[2]}
 
 
 def test_references_are_counted_and_then_deleted(graph):
