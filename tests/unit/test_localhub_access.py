@@ -1,27 +1,60 @@
+import json
+
 import pytest
 
 from dataspoke.errors import InvalidInput
-from dataspoke.localhub.access import Role, User, parse_token
+from dataspoke.localhub.access import Role, User, read_users
+
+
+def _users_file(path, *entries):
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def test_a_file_of_users_names_them_by_their_tokens(tmp_path):
+    users = read_users(
+        _users_file(
+            tmp_path / "users.json",
+            {"urn": "urn:li:corpuser:ed", "role": "editor", "token": "a"},
+            {"urn": "urn:li:corpuser:vi", "token": "b", "hidden": ["*x*"], "unprofiled": ["*y*"]},
+        )
+    )
+
+    assert users == {
+        "a": User("urn:li:corpuser:ed", Role.EDITOR),
+        "b": User("urn:li:corpuser:vi", Role.VIEWER, ("*x*",), ("*y*",)),
+    }
 
 
 @pytest.mark.parametrize(
-    ("option", "token", "user"),
+    ("entry", "message"),
     [
-        ("editor=abc", "abc", User("urn:li:corpuser:editor", Role.EDITOR)),
-        ("viewer:ann=a=b", "a=b", User("urn:li:corpuser:ann", Role.VIEWER)),
-        ("service= x ", "x", User("urn:li:corpuser:service", Role.SERVICE)),
+        ({"urn": "urn:li:corpuser:a", "role": "root", "token": "s3cret"}, r"0\.role: .*'admin'"),
+        ({"urn": "ann", "token": "s3cret"}, r"0\.urn"),
+        ({"urn": "urn:li:corpuser:a", "token": "s3cret", "hiden": []}, r"0\.hiden"),
+        ({"urn": "urn:li:corpuser:a", "token": ""}, r"0\.token"),
+        ("s3cret", "is no list of users: 0"),
     ],
 )
-def test_a_token_names_its_user(option, token, user):
-    assert parse_token(option) == (token, user)
-
-
-@pytest.mark.parametrize("option", ["", "editor", "editor=", "root=s3cret", "=s3cret"])
-def test_a_token_without_a_role_is_refused_and_not_repeated(option):
-    with pytest.raises(InvalidInput, match="roles: admin, service, editor, viewer") as refused:
-        parse_token(option)
+def test_a_faulty_file_of_users_is_refused_and_no_token_repeated(tmp_path, entry, message):
+    with pytest.raises(InvalidInput, match=message) as refused:
+        read_users(_users_file(tmp_path / "users.json", entry))
 
     assert "s3cret" not in refused.value.public_message
+
+
+def test_a_token_of_two_users_is_refused(tmp_path):
+    entries = [{"urn": f"urn:li:corpuser:{name}", "token": "s3cret"} for name in "ab"]
+
+    with pytest.raises(InvalidInput, match="one token to two users") as refused:
+        read_users(_users_file(tmp_path / "users.json", *entries))
+
+    assert "s3cret" not in refused.value.public_message
+
+
+def test_a_missing_file_of_users_is_named(tmp_path):
+    with pytest.raises(InvalidInput, match=r"absent\.json cannot be read: No such file"):
+        read_users(tmp_path / "absent.json")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 
 from dataspoke.errors import Forbidden, InvalidInput, Unauthenticated
@@ -57,22 +59,36 @@ class User:
         )
 
 
-def parse_token(option: str) -> tuple[str, User]:
-    """Return the token and its user out of ``ROLE=TOKEN`` or ``ROLE:NAME=TOKEN``.
+class _Listed(BaseModel):
+    """One entry of a users file."""
 
-    The user's urn ends with the name, or else with the role. Raises InvalidInput.
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    urn: str = Field(pattern=r"^urn:li:corpuser:.+$")
+    role: Role = Role.VIEWER
+    token: str = Field(min_length=1)
+    hidden: tuple[str, ...] = ()
+    unprofiled: tuple[str, ...] = ()
+
+
+def read_users(path: Path) -> dict[str, User]:
+    """Return the users of a file by their tokens.
+
+    It holds a JSON list of objects with ``urn`` and ``token``, and optionally ``role``, ``hidden``
+    and ``unprofiled`` as in ``User``. Raises InvalidInput, which repeats no token.
     """
-    who, separator, token = option.partition("=")
-    role_name, _, name = who.partition(":")
     try:
-        role = Role(role_name)
-    except ValueError:
-        role = None
-    if role is None or not separator or not token.strip():
-        roles = ", ".join(Role)
-        # The text is not repeated: it may hold a token.
-        raise InvalidInput(f"A token is given as ROLE=TOKEN or ROLE:NAME=TOKEN; roles: {roles}.")
-    return token.strip(), User(f"urn:li:corpuser:{name or role}", role)
+        listed = TypeAdapter(list[_Listed]).validate_json(path.read_bytes())
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise InvalidInput(f"{path} is no list of users: {'; '.join(faults)}.") from error
+    if len({entry.token for entry in listed}) < len(listed):
+        raise InvalidInput(f"{path} gives one token to two users.")
+    return {
+        entry.token: User(entry.urn, entry.role, entry.hidden, entry.unprofiled) for entry in listed
+    }
 
 
 class Access:
