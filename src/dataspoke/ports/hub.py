@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dataspoke.catalogue import Dataset, Lineage, Operation, Profile
 from dataspoke.quality.model import Result
@@ -63,12 +63,24 @@ class MetadataEvent:
     actor: str | None = None
 
 
+class RejectedEvent(NamedTuple):
+    """What stood in a stream and is no change that can be read: its text, and what is wrong."""
+
+    text: str
+    error: str
+
+
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events in order, and the cursor to ask for what follows them."""
+    """Events in order, and the cursor to ask for what follows them.
+
+    ``rejected`` is what could not be read among them. It never holds up a stream: keep it by
+    ``Transaction.reject_event`` and go on from the cursor.
+    """
 
     cursor: str
     events: tuple[MetadataEvent, ...]
+    rejected: tuple[RejectedEvent, ...] = ()
 
 
 class Hub(Protocol):

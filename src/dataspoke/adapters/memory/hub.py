@@ -12,6 +12,7 @@ from dataspoke.ports.hub import (
     Hub,
     HubInfo,
     MetadataEvent,
+    RejectedEvent,
     Scores,
     Topic,
 )
@@ -36,7 +37,9 @@ class MemoryHub(Hub):
         self._upstream: dict[str, tuple[str, ...]] = {}
         self._actors: dict[str, Actor] = {}
         self._rights: dict[str, Mapping[str, Access | None]] = {}
-        self._events: dict[Topic, list[MetadataEvent]] = {topic: [] for topic in Topic}
+        self._events: dict[Topic, list[MetadataEvent | RejectedEvent]] = {
+            topic: [] for topic in Topic
+        }
 
     # --- what a test sets up ---
 
@@ -79,8 +82,8 @@ class MemoryHub(Hub):
         self._rights[token] = rights or {}
         return actor
 
-    def emit(self, topic: Topic, event: MetadataEvent) -> None:
-        """Append an event to a stream."""
+    def emit(self, topic: Topic, event: MetadataEvent | RejectedEvent) -> None:
+        """Append an event to a stream, or what shall pass for one that cannot be read."""
         self._events[topic].append(event)
 
     # --- the port ---
@@ -172,8 +175,12 @@ class MemoryHub(Hub):
         self._answer()
         stream = self._events[topic]
         start = len(stream) if cursor is None else int(cursor)
-        events = tuple(stream[start : start + limit])
-        return EventPage(cursor=str(start + len(events)), events=events)
+        page = stream[start : start + limit]
+        return EventPage(
+            cursor=str(start + len(page)),
+            events=tuple(event for event in page if isinstance(event, MetadataEvent)),
+            rejected=tuple(event for event in page if isinstance(event, RejectedEvent)),
+        )
 
     def _answer(self) -> None:
         if self.failure is not None:
