@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from tenacity import (
 )
 from tokenizers import Tokenizer
 
+from dataspoke.adapters.retry_after import retry_after_s
 from dataspoke.embedded.model import MODEL_FILE, TOKENIZER_FILE, model_name
 from dataspoke.errors import (
     ConfigurationError,
@@ -189,7 +188,7 @@ class OpenAIEmbedder:
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, httpx.HTTPStatusError):
-            asked = _retry_after_s(error.response.headers.get("retry-after"))
+            asked = retry_after_s(error.response.headers.get("retry-after"))
             if asked is not None:
                 return min(asked, self._max_wait_s)
         return wait_random_exponential(multiplier=0.5, max=self._max_wait_s)(state)
@@ -200,21 +199,6 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in (408, 429) or error.response.status_code >= 500
     return isinstance(error, httpx.TransportError)
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for, given as a number or as a date."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        at = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _unit(rows: Matrix) -> Matrix:
