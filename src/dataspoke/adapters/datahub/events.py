@@ -1,0 +1,64 @@
+"""The metadata change log, as DataHub's events API hands it out. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from dataspoke.adapters.datahub.aspects import RUN_ID
+from dataspoke.errors import DependencyRejected
+from dataspoke.ports.hub import EventPage, MetadataEvent, RejectedEvent
+
+
+def page_of(answer: Any) -> EventPage:
+    """Return an answer of ``/openapi/v1/events/poll`` without what DataSpoke itself changed.
+
+    Its own changes are told by their run id, not by their actor: other programs may use the same
+    account. Raises DependencyRejected where the answer has another shape.
+    """
+    try:
+        cursor = str(answer["offsetId"])
+        texts = [str(event["value"]) for event in answer["events"]]
+    except (KeyError, TypeError) as error:
+        raise DependencyRejected(
+            "hub", f"DataHub's events API answered in an unknown shape ({error!r})."
+        ) from error
+    events: list[MetadataEvent] = []
+    rejected: list[RejectedEvent] = []
+    for text in texts:
+        try:
+            event = _event(orjson.loads(text))
+        except (KeyError, TypeError, ValueError) as error:
+            rejected.append(RejectedEvent(text, f"not a MetadataChangeLog: {error!r}"))
+        else:
+            if event.run_id != RUN_ID:
+                events.append(event)
+    return EventPage(cursor, tuple(events), tuple(rejected))
+
+
+def _event(log: Any) -> MetadataEvent:
+    system_metadata, created = _value(log.get("systemMetadata")), _value(log.get("created"))
+    return MetadataEvent(
+        urn=_text(log, "entityUrn"),
+        entity_type=_text(log, "entityType"),
+        aspect=_text(log, "aspectName"),
+        change=_text(log, "changeType"),
+        run_id=_value((system_metadata or {}).get("runId")),
+        actor=_value((created or {}).get("actor")),
+    )
+
+
+def _text(log: Mapping[str, Any], name: str) -> str:
+    value = _value(log[name])
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}")
+    return value
+
+
+def _value(field: Any) -> Any:
+    """Return what is in a field; Avro's JSON wraps it in its type where others are possible."""
+    if isinstance(field, dict) and len(field) == 1:
+        ((kind, inner),) = field.items()
+        if kind == "string" or kind.startswith("com.linkedin."):
+            return inner
+    return field

@@ -1,0 +1,170 @@
+"""DataHub's GraphQL answers as the values of the catalogue. Pure."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from datahub.utilities.urns.field_paths import get_simple_field_path_from_v2_field_path
+
+from dataspoke.catalogue import Dataset, Field, Operation, Profile
+from dataspoke.ports.hub import Access
+
+Raw = Mapping[str, Any]
+
+# How the partitions of profiles of a whole table begin; others cover a part of its rows.
+_WHOLE_TABLE = ("FULL_TABLE_SNAPSHOT", "SAMPLE")
+
+# Of a dataset that the caller may not view, DataHub answers urn and name, and null for these.
+# It writes browse path and platform instance itself with every new dataset.
+_EMPTY_WHERE_MASKED = (
+    "lastIngested",
+    "status",
+    "browsePathV2",
+    "dataPlatformInstance",
+    "subTypes",
+)
+
+
+def is_visible(entity: Raw) -> bool:
+    """Tell whether an entity exists and is more than the shell that hides it."""
+    return entity.get("exists") is True and any(
+        entity.get(name) is not None for name in _EMPTY_WHERE_MASKED
+    )
+
+
+def access_of(entity: Raw) -> Access:
+    """Return what its ``privileges`` grant; what is null or absent is not granted."""
+    privileges = entity.get("privileges") or {}
+    return Access(
+        view_profile=privileges.get("canViewDatasetProfile") is True,
+        view_operations=privileges.get("canViewDatasetOperations") is True,
+        edit_assertions=privileges.get("canEditAssertions") is True,
+    )
+
+
+def dataset_of(entity: Raw) -> Dataset:
+    """Return a dataset; what a person wrote in DataHub wins over what was ingested."""
+    properties, edited = entity.get("properties") or {}, entity.get("editableProperties") or {}
+    names: dict[str, str] = {}
+    domain = (entity.get("domain") or {}).get("domain")
+    return Dataset(
+        urn=entity["urn"],
+        name=properties.get("name") or entity["name"],
+        platform=entity["platform"]["urn"],
+        description=edited.get("description") or properties.get("description") or None,
+        fields=_fields(entity, names),
+        owners=_owners(entity, names),
+        tags=_labels([entity], names)[0],
+        terms=_labels([entity], names)[1],
+        domain=None if domain is None else _named(domain, names),
+        deprecated=bool((entity.get("deprecation") or {}).get("deprecated")),
+        removed=bool((entity.get("status") or {}).get("removed")),
+        last_updated=_last_updated(entity),
+        names=names,
+    )
+
+
+def profile_of(point: Raw) -> Profile | None:
+    """Return a profile; None where it covers a part of the table, or has no time."""
+    partition = (point.get("partitionSpec") or {}).get("partition") or _WHOLE_TABLE[0]
+    time = _time(point["timestampMillis"])
+    if time is None or not partition.startswith(_WHOLE_TABLE):
+        return None
+    return Profile(
+        time=time,
+        row_count=point.get("rowCount"),
+        column_count=point.get("columnCount"),
+        size_bytes=point.get("sizeInBytes"),
+    )
+
+
+def operation_of(point: Raw) -> Operation | None:
+    """Return an operation; None where it has no time."""
+    time = _time(point["lastUpdatedTimestamp"])
+    if time is None:
+        return None
+    kind = point["operationType"]
+    if kind == "CUSTOM":
+        kind = point.get("customOperationType") or kind
+    return Operation(time=time, kind=kind, affected_rows=point.get("numAffectedRows"))
+
+
+def _last_updated(entity: Raw) -> datetime | None:
+    """Return when the content changed last, by the newest operation or the source's own word.
+
+    Not ``lastIngested``: that moves with every write of metadata, DataSpoke's own among them.
+    """
+    modified = ((entity.get("properties") or {}).get("lastModified") or {}).get("time")
+    times = [point["lastUpdatedTimestamp"] for point in entity.get("operations") or ()]
+    return max((time for time in map(_time, [*times, modified]) if time is not None), default=None)
+
+
+def _time(millis: int | None) -> datetime | None:
+    """Return a time; None for what DataHub has in place of an unknown one, or beyond a date."""
+    try:
+        return datetime.fromtimestamp(millis / 1000, UTC) if millis and millis > 0 else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _fields(entity: Raw, names: dict[str, str]) -> tuple[Field, ...]:
+    edits: dict[str, list[Raw]] = {}
+    edited = entity.get("editableSchemaMetadata") or {}
+    for edit in edited.get("editableSchemaFieldInfo") or ():
+        edits.setdefault(_simple(edit["fieldPath"]), []).append(edit)
+    fields = []
+    for field in (entity.get("schemaMetadata") or {}).get("fields") or ():
+        said = [*edits.get(_simple(field["fieldPath"]), ()), field]
+        tags, terms = _labels(said, names)
+        fields.append(
+            Field(
+                path=field["fieldPath"],
+                native_type=field.get("nativeDataType") or None,
+                description=next(
+                    (each["description"] for each in said if each["description"]), None
+                ),
+                tags=tags,
+                terms=terms,
+            )
+        )
+    return tuple(fields)
+
+
+def _simple(path: str) -> str:
+    # What was edited in the UI may carry the plain spelling of a path with types in it.
+    return get_simple_field_path_from_v2_field_path(path)
+
+
+def _labels(said: Iterable[Raw], names: dict[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    tags: dict[str, None] = {}
+    terms: dict[str, None] = {}
+    for each in said:
+        for item in (each.get("tags") or {}).get("tags") or ():
+            tags[_named(item["tag"], names)] = None
+        for item in (each.get("glossaryTerms") or {}).get("terms") or ():
+            terms[_named(item["term"], names)] = None
+    return tuple(tags), tuple(terms)
+
+
+def _owners(entity: Raw, names: dict[str, str]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for item in (entity.get("ownership") or {}).get("owners") or ():
+        # Null for an owner that is neither a person nor a group, or that was deleted.
+        if owner := item.get("owner"):
+            found[_named(owner, names)] = None
+    return tuple(found)
+
+
+def _named(entity: Raw, names: dict[str, str]) -> str:
+    """Return the urn, having noted the name of what it stands for."""
+    urn: str = entity["urn"]
+    edited, given = entity.get("editableProperties") or {}, entity.get("properties") or {}
+    name = (
+        edited.get("displayName")
+        or given.get("displayName")
+        or given.get("fullName")
+        or given.get("name")
+    )
+    if name:
+        names[urn] = name
+    return urn
