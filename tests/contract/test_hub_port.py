@@ -1,0 +1,265 @@
+"""What every hub does, whichever it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dataspoke.catalogue import Dataset, Field, Lineage, Operation, Profile
+from dataspoke.errors import Unauthenticated
+from dataspoke.ports.hub import Access, Actor, Scores, Topic
+from dataspoke.quality.model import Judgement, Metric, Point, Result, Status
+from tests.support.hub import USERS
+from tests.support.hub_ports import (
+    DataHubUnderTest,
+    HubUnderTest,
+    MemoryUnderTest,
+    dataset_urn,
+)
+
+T0 = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+MISSING = dataset_urn("missing")
+NO_WAIT = timedelta(0)
+
+ALL = Access(view_profile=True, view_operations=True, edit_assertions=True)
+READ = Access(view_profile=True, view_operations=True, edit_assertions=False)
+NAME_ONLY = Access(view_profile=False, view_operations=False, edit_assertions=False)
+
+
+@pytest.fixture(params=["memory", "datahub"])
+async def under_test(request: pytest.FixtureRequest) -> AsyncIterator[HubUnderTest]:
+    if request.param == "memory":
+        yield MemoryUnderTest()
+        return
+    async with DataHubUnderTest.open() as opened:
+        yield opened
+
+
+def plain(name: str, **facts: object) -> Dataset:
+    return Dataset(dataset_urn(name), name, "urn:li:dataPlatform:postgres", **facts)
+
+
+def described() -> Dataset:
+    return Dataset(
+        urn=dataset_urn("orders"),
+        name="Orders",
+        platform="urn:li:dataPlatform:postgres",
+        description="One row for each order of the shop.",
+        fields=(
+            Field("id", "bigint", "Number of the order."),
+            Field("email", "text", None, ("urn:li:tag:pii",), ("urn:li:glossaryTerm:Contact",)),
+            Field("note"),
+        ),
+        owners=("urn:li:corpuser:ada", "urn:li:corpGroup:shop", "urn:li:corpuser:unnamed"),
+        tags=("urn:li:tag:gold", "urn:li:tag:unnamed"),
+        terms=("urn:li:glossaryTerm:Sale",),
+        domain="urn:li:domain:sales",
+        deprecated=True,
+        last_updated=T0,
+        names={
+            "urn:li:corpuser:ada": "Ada Byron",
+            "urn:li:corpGroup:shop": "Shop team",
+            "urn:li:tag:pii": "Personal data",
+            "urn:li:tag:gold": "Gold",
+            "urn:li:glossaryTerm:Contact": "Contact",
+            "urn:li:glossaryTerm:Sale": "Sale ünd more",
+            "urn:li:domain:sales": "Sales",
+        },
+    )
+
+
+def result(urn: str, status: Status = Status.PASS, value: float = 5.0) -> Result:
+    return Result(
+        urn, Metric.ROW_COUNT, Judgement(Point(T0, value), status, "band", 5.0, 4.0, 6.0, 0.5), T0
+    )
+
+
+async def test_it_says_what_it_is(under_test):
+    info = await under_test.hub.info()
+
+    assert info.stand_in
+    assert info.version
+
+
+async def test_a_dataset_is_read_in_full(under_test):
+    under_test.put(described())
+
+    assert await under_test.hub.datasets([described().urn]) == {described().urn: described()}
+
+
+async def test_a_dataset_with_next_to_nothing_is_read(under_test):
+    under_test.put(plain("bare"))
+
+    assert await under_test.hub.datasets([dataset_urn("bare")]) == {
+        dataset_urn("bare"): plain("bare")
+    }
+
+
+async def test_what_does_not_exist_is_absent_everywhere(under_test):
+    under_test.put(plain("there"))
+    hub, asked = under_test.hub, [MISSING, dataset_urn("there"), "urn:li:tag:pii", "nonsense"]
+    admin = await hub.actor("admin-token")
+
+    for answer in (
+        await hub.datasets(asked),
+        await hub.profiles(asked, T0),
+        await hub.operations(asked, T0),
+        await hub.lineage(asked),
+        await hub.access(admin, asked),
+    ):
+        assert list(answer) == [dataset_urn("there")]
+
+
+async def test_nothing_asked_is_nothing_answered(under_test):
+    under_test.put(plain("there"))
+    hub = under_test.hub
+    admin = await hub.actor("admin-token")
+
+    assert await hub.datasets([]) == await hub.profiles([], T0) == await hub.lineage([]) == {}
+    assert await hub.access(admin, []) == {}
+
+
+async def test_a_removed_dataset_is_read_as_such_and_not_listed(under_test):
+    under_test.put(plain("kept"), plain("removed", removed=True))
+
+    read = await under_test.hub.datasets([dataset_urn("removed")])
+    assert read[dataset_urn("removed")].removed
+    assert [urns async for urns in under_test.hub.scroll(10)] == [[dataset_urn("kept")]]
+
+
+@pytest.mark.parametrize(("datasets", "batches"), [(0, []), (4, [2, 2]), (5, [2, 2, 1])])
+async def test_all_datasets_are_listed_once_in_batches(under_test, datasets, batches):
+    names = [f"t{number}" for number in range(datasets)]
+    under_test.put(*map(plain, names))
+
+    listed = [urns async for urns in under_test.hub.scroll(2)]
+
+    assert [len(urns) for urns in listed] == batches
+    assert sorted(urn for urns in listed for urn in urns) == list(map(dataset_urn, names))
+
+
+async def test_profiles_come_from_a_time_on_oldest_first(under_test):
+    runs = [Profile(T0 + day * DAY, 100 + day, 3, 1024) for day in (2, 0, 1)]
+    under_test.put(plain("orders"), profiles=[*runs, Profile(T0 - DAY, 1), Profile(T0 + 3 * DAY)])
+    under_test.put(plain("never"))
+
+    asked = [dataset_urn("never"), dataset_urn("orders")]
+    answer = await under_test.hub.profiles(asked, T0)
+
+    assert answer == {
+        dataset_urn("never"): [],
+        dataset_urn("orders"): [runs[1], runs[2], runs[0], Profile(T0 + 3 * DAY)],
+    }
+
+
+async def test_operations_come_from_a_time_on_oldest_first(under_test):
+    runs = [Operation(T0 + day * DAY, kind, rows) for day, kind, rows in (
+        (1, "UPDATE", 7), (0, "INSERT", None))]  # fmt: skip
+    under_test.put(plain("orders"), operations=[*runs, Operation(T0 - DAY, "INSERT", 1)])
+
+    answer = await under_test.hub.operations([dataset_urn("orders")], T0)
+
+    assert answer == {dataset_urn("orders"): [runs[1], runs[0]]}
+
+
+async def test_lineage_goes_both_ways_and_one_step(under_test):
+    raw, orders, report, chart = map(dataset_urn, ("raw", "orders", "report", "chart"))
+    under_test.put(plain("raw"))
+    under_test.put(plain("orders"), upstream=[raw])
+    under_test.put(plain("report"), plain("chart"), upstream=[orders])
+
+    assert await under_test.hub.lineage([raw, orders, report]) == {
+        raw: Lineage(downstream=(orders,)),
+        orders: Lineage((raw,), (chart, report)),
+        report: Lineage(upstream=(orders,)),
+    }
+
+
+async def test_a_token_tells_who_asks(under_test):
+    under_test.put(plain("any"))
+    hub = under_test.hub
+
+    assert await hub.actor("admin-token") == Actor(
+        "urn:li:corpuser:admin", "admin-token", can_manage=True
+    )
+    for name in ("editor", "viewer", "restricted"):
+        actor = await hub.actor(f"{name}-token")
+        assert actor == Actor(f"urn:li:corpuser:{name}", f"{name}-token", can_manage=False)
+
+
+@pytest.mark.parametrize(
+    "token", ["unknown", "", "two words", "ünknown", "line\nbreak", "a" * 9000]
+)
+async def test_an_unknown_token_is_refused(under_test, token):
+    under_test.put(plain("any"))
+
+    with pytest.raises(Unauthenticated):
+        await under_test.hub.actor(token)
+    with pytest.raises(Unauthenticated):
+        await under_test.hub.access(Actor(USERS["admin-token"].urn, token), [dataset_urn("any")])
+
+
+@pytest.mark.parametrize(
+    ("token", "rights"),
+    [
+        ("admin-token", {"plain": ALL, "payroll": ALL, "secret": ALL}),
+        ("editor-token", {"plain": ALL, "payroll": ALL, "secret": ALL}),
+        ("viewer-token", {"plain": READ, "payroll": READ, "secret": READ}),
+        ("restricted-token", {"plain": READ, "payroll": NAME_ONLY}),
+    ],
+)
+async def test_each_actor_has_their_own_rights(under_test, token, rights):
+    under_test.put(*map(plain, ("plain", "payroll", "secret")))
+    hub = under_test.hub
+    # Others ask before and beside: nobody is answered with another's rights.
+    others = [await hub.actor(other) for other in USERS]
+    asked = [dataset_urn(name) for name in ("secret", "payroll", "plain", "missing")]
+    actor = await hub.actor(token)
+
+    answers = await asyncio.gather(*(hub.access(each, asked) for each in (*others, actor, *others)))
+
+    assert answers[len(others)] == {dataset_urn(name): access for name, access in rights.items()}
+    assert await hub.access(actor, asked) == answers[len(others)]
+
+
+async def test_changes_of_others_are_polled_and_a_cursor_resumes(under_test):
+    under_test.put(plain("a"), plain("b"))
+    hub, a, b = under_test.hub, dataset_urn("a"), dataset_urn("b")
+    start = await hub.poll(Topic.VERSIONED, None, 10, NO_WAIT)
+    assert start.events == ()
+    under_test.describe(a, "one")
+    under_test.describe(b, "two")
+    under_test.describe(a, "three")
+
+    first = await hub.poll(Topic.VERSIONED, start.cursor, 2, NO_WAIT)
+    rest = await hub.poll(Topic.VERSIONED, first.cursor, 2, NO_WAIT)
+    again = await hub.poll(Topic.VERSIONED, first.cursor, 2, NO_WAIT)
+    nothing = await hub.poll(Topic.VERSIONED, rest.cursor, 2, NO_WAIT)
+
+    assert [event.urn for event in first.events] == [a, b]
+    assert [event.urn for event in rest.events] == [a]
+    assert again == rest
+    assert nothing.events == nothing.rejected == ()
+    event = rest.events[0]
+    assert (event.entity_type, event.aspect, event.change, event.actor) == (
+        "dataset",
+        "editableDatasetProperties",
+        "UPSERT",
+        "urn:li:corpuser:editor",
+    )
+
+
+async def test_own_writes_do_not_come_back(under_test):
+    under_test.put(plain("a"))
+    hub, a = under_test.hub, dataset_urn("a")
+    cursors = {topic: (await hub.poll(topic, None, 10, NO_WAIT)).cursor for topic in Topic}
+
+    await hub.write_results([result(a), result(a, Status.FAIL, 9.0)])
+    await hub.write_scores([Scores(a, quality=50.0, health=71.4)])
+    under_test.describe(a, "by a person")
+
+    seen = {topic: await hub.poll(topic, cursor, 100, NO_WAIT) for topic, cursor in cursors.items()}
+    assert [event.actor for event in seen[Topic.VERSIONED].events] == ["urn:li:corpuser:editor"]
+    assert seen[Topic.TIMESERIES].events == ()

@@ -1,0 +1,229 @@
+"""Hubs to hold to one contract: the one in memory, and DataHub's adapter on the stand-in."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from datahub.emitter.mcp import MetadataChangeProposalWrapper as Mcp
+from datahub.emitter.rest_emitter import DataHubRestEmitter
+from datahub.metadata import schema_classes as models
+
+from dataspoke.adapters.datahub.hub import DataHub
+from dataspoke.adapters.memory.hub import FULL_ACCESS, MemoryHub
+from dataspoke.catalogue import Dataset, Field, Operation, Profile
+from dataspoke.ports.hub import Access, Hub, MetadataEvent, Topic
+from dataspoke.settings import HubSettings
+from tests.support.hub import USERS, RunningHub, running_hub
+
+EDITOR = USERS["editor-token"].urn
+STAMP = models.AuditStampClass(time=1_700_000_000_000, actor=EDITOR)
+
+
+def dataset_urn(name: str) -> str:
+    return f"urn:li:dataset:(urn:li:dataPlatform:postgres,shop.{name},PROD)"
+
+
+class HubUnderTest(ABC):
+    """A hub, and what a test does to it from outside. Users are those of ``tests.support.hub``."""
+
+    hub: Hub
+
+    @abstractmethod
+    def put(
+        self,
+        *datasets: Dataset,
+        profiles: Sequence[Profile] = (),
+        operations: Sequence[Operation] = (),
+        upstream: Sequence[str] = (),
+    ) -> None:
+        """Add datasets; what else is given belongs to each."""
+
+    @abstractmethod
+    def describe(self, urn: str, text: str) -> None:
+        """Change a description, as an editor who is not DataSpoke."""
+
+
+class MemoryUnderTest(HubUnderTest):
+    def __init__(self) -> None:
+        self.hub = self._memory = MemoryHub()
+        self._urns: list[str] = []
+
+    def put(
+        self,
+        *datasets: Dataset,
+        profiles: Sequence[Profile] = (),
+        operations: Sequence[Operation] = (),
+        upstream: Sequence[str] = (),
+    ) -> None:
+        for dataset in datasets:
+            self._memory.put(dataset, profiles=profiles, operations=operations, upstream=upstream)
+            self._urns.append(dataset.urn)
+        for token, user in USERS.items():
+            self._memory.admit(
+                token,
+                user.urn,
+                can_manage=user.can_manage,
+                rights={urn: self._rights(token, urn) for urn in self._urns},
+            )
+
+    def _rights(self, token: str, urn: str) -> Access | None:
+        user = USERS[token]
+        if not user.may_see(urn):
+            return None
+        seen = user.may_see_profile(urn)
+        return FULL_ACCESS if user.can_edit else Access(seen, seen, edit_assertions=False)
+
+    def describe(self, urn: str, text: str) -> None:
+        event = MetadataEvent(urn, "dataset", "editableDatasetProperties", "UPSERT", actor=EDITOR)
+        self._memory.emit(Topic.VERSIONED, event)
+
+
+class DataHubUnderTest(HubUnderTest):
+    """The stand-in is written to by DataHub's own SDK."""
+
+    def __init__(self, hub: DataHub, running: RunningHub) -> None:
+        self.hub = hub
+        self.running = running
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, **settings: object) -> AsyncIterator["DataHubUnderTest"]:
+        with running_hub() as running:
+            options = {"url": running.url, "token": "service-token", "access_cache_s": 60}
+            async with DataHub.open(HubSettings.model_validate(options | settings)) as hub:
+                yield cls(hub, running)
+
+    def put(
+        self,
+        *datasets: Dataset,
+        profiles: Sequence[Profile] = (),
+        operations: Sequence[Operation] = (),
+        upstream: Sequence[str] = (),
+    ) -> None:
+        for dataset in datasets:
+            self.emit(
+                *_aspects(dataset),
+                *_series(dataset.urn, profiles, operations),
+                Mcp(
+                    entityUrn=dataset.urn,
+                    aspect=models.UpstreamLineageClass(
+                        [models.UpstreamClass(urn, "TRANSFORMED") for urn in upstream]
+                    ),
+                ),
+            )
+
+    def describe(self, urn: str, text: str) -> None:
+        aspect = models.EditableDatasetPropertiesClass(
+            created=STAMP, lastModified=STAMP, description=text
+        )
+        self.emit(Mcp(entityUrn=urn, aspect=aspect))
+
+    def emit(self, *proposals: Mcp) -> None:
+        """Write as the editor."""
+        with DataHubRestEmitter(self.running.url, "editor-token") as emitter:
+            emitter.emit_mcps(list(proposals))
+
+
+def _aspects(dataset: Dataset) -> Iterator[Mcp]:
+    urn, names = dataset.urn, dataset.names
+    yield Mcp(
+        entityUrn=urn,
+        aspect=models.DatasetPropertiesClass(
+            name=dataset.name,
+            description=dataset.description,
+            lastModified=None
+            if dataset.last_updated is None
+            else models.TimeStampClass(time=_ms(dataset.last_updated)),
+        ),
+    )
+    yield Mcp(entityUrn=urn, aspect=models.StatusClass(removed=dataset.removed))
+    if dataset.fields:
+        yield Mcp(entityUrn=urn, aspect=_schema(dataset))
+    if dataset.owners:
+        owners = [models.OwnerClass(owner, "DATAOWNER") for owner in dataset.owners]
+        yield Mcp(entityUrn=urn, aspect=models.OwnershipClass(owners))
+    yield Mcp(entityUrn=urn, aspect=_tags(dataset.tags))
+    yield Mcp(entityUrn=urn, aspect=_terms(dataset.terms))
+    if dataset.domain:
+        yield Mcp(entityUrn=urn, aspect=models.DomainsClass([dataset.domain]))
+    if dataset.deprecated:
+        aspect = models.DeprecationClass(deprecated=True, note="", actor=EDITOR)
+        yield Mcp(entityUrn=urn, aspect=aspect)
+    for named, name in names.items():
+        yield Mcp(entityUrn=named, aspect=_name(named, name))
+
+
+def _schema(dataset: Dataset) -> models.SchemaMetadataClass:
+    return models.SchemaMetadataClass(
+        schemaName="s",
+        platform=dataset.platform,
+        version=0,
+        hash="",
+        platformSchema=models.OtherSchemaClass(""),
+        fields=[_field(field) for field in dataset.fields],
+    )
+
+
+def _field(field: Field) -> models.SchemaFieldClass:
+    return models.SchemaFieldClass(
+        fieldPath=field.path,
+        type=models.SchemaFieldDataTypeClass(models.StringTypeClass()),
+        nativeDataType=field.native_type or "",
+        description=field.description,
+        globalTags=_tags(field.tags),
+        glossaryTerms=_terms(field.terms),
+    )
+
+
+def _tags(urns: Iterable[str]) -> models.GlobalTagsClass:
+    return models.GlobalTagsClass([models.TagAssociationClass(urn) for urn in urns])
+
+
+def _terms(urns: Iterable[str]) -> models.GlossaryTermsClass:
+    return models.GlossaryTermsClass(
+        [models.GlossaryTermAssociationClass(urn) for urn in urns], STAMP
+    )
+
+
+def _name(urn: str, name: str) -> models._Aspect:
+    match urn.split(":")[2]:
+        case "tag":
+            return models.TagPropertiesClass(name)
+        case "glossaryTerm":
+            return models.GlossaryTermInfoClass(name=name, definition="", termSource="INTERNAL")
+        case "domain":
+            return models.DomainPropertiesClass(name)
+        case "corpGroup":
+            return models.CorpGroupInfoClass(admins=[], members=[], groups=[], displayName=name)
+        case _:
+            return models.CorpUserInfoClass(active=True, displayName=name)
+
+
+def _series(
+    urn: str, profiles: Iterable[Profile], operations: Iterable[Operation]
+) -> Iterator[Mcp]:
+    for profile in profiles:
+        yield Mcp(
+            entityUrn=urn,
+            aspect=models.DatasetProfileClass(
+                timestampMillis=_ms(profile.time),
+                rowCount=profile.row_count,
+                columnCount=profile.column_count,
+                sizeInBytes=profile.size_bytes,
+            ),
+        )
+    for operation in operations:
+        yield Mcp(
+            entityUrn=urn,
+            aspect=models.OperationClass(
+                timestampMillis=_ms(operation.time) + 1,
+                lastUpdatedTimestamp=_ms(operation.time),
+                operationType=operation.kind,
+                numAffectedRows=operation.affected_rows,
+            ),
+        )
+
+
+def _ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
