@@ -62,7 +62,9 @@ def scripted_server(*answers: Answer) -> Iterator[ScriptedServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     script = ScriptedServer(f"http://127.0.0.1:{server.server_port}", answers)
-    thread = threading.Thread(target=server.serve_forever, name="scripted-server", daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, args=(0.02,), name="scripted-server", daemon=True
+    )
     thread.start()
     try:
         yield script

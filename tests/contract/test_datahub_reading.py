@@ -1,0 +1,374 @@
+"""How DataHub's answers become what DataSpoke judges, and how many requests that takes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+from datahub.emitter.mcp import MetadataChangeProposalWrapper as Mcp
+from datahub.metadata import schema_classes as models
+
+from dataspoke.adapters.datahub.hub import DataHub
+from dataspoke.catalogue import Dataset, Field, Operation, Profile
+from dataspoke.errors import DependencyRejected, DependencyUnavailable
+from dataspoke.localhub.proposals import Proposal
+from dataspoke.ports.hub import Access, Scores
+from dataspoke.settings import HubSettings
+from tests.support.hub_ports import EDITOR, STAMP, DataHubUnderTest, dataset_urn
+from tests.support.scripted import Answer, scripted_server
+
+T0 = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+ORDERS = dataset_urn("orders")
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[DataHubUnderTest]:
+    async with DataHubUnderTest.open() as under_test:
+        yield under_test
+
+
+def ms(time_: datetime) -> int:
+    return int(time_.timestamp() * 1000)
+
+
+def requests_of(under_test: DataHubUnderTest) -> int:
+    counts = httpx.get(f"{under_test.running.url}/stand-in/requests").json()
+    return int(counts["requests"])
+
+
+def plain(name: str) -> Dataset:
+    return Dataset(dataset_urn(name), name, "urn:li:dataPlatform:postgres")
+
+
+def field(path: str, description: str | None) -> models.SchemaFieldClass:
+    return models.SchemaFieldClass(
+        path,
+        models.SchemaFieldDataTypeClass(models.StringTypeClass()),
+        "text",
+        description=description,
+        globalTags=models.GlobalTagsClass([models.TagAssociationClass("urn:li:tag:ingested")]),
+    )
+
+
+def schema(*fields: models.SchemaFieldClass) -> Mcp:
+    return Mcp(
+        entityUrn=ORDERS,
+        aspect=models.SchemaMetadataClass(
+            "s", "urn:li:dataPlatform:postgres", 0, "", models.OtherSchemaClass(""), list(fields)
+        ),
+    )
+
+
+async def test_what_a_person_wrote_wins_over_what_was_ingested(opened):
+    edits = [
+        models.EditableSchemaFieldInfoClass(
+            "id",
+            description="edited",
+            globalTags=models.GlobalTagsClass([models.TagAssociationClass("urn:li:tag:edited")]),
+        ),
+        models.EditableSchemaFieldInfoClass("typed", description="edited"),
+        models.EditableSchemaFieldInfoClass("cleared", description=""),
+        models.EditableSchemaFieldInfoClass("gone", description="of no column"),
+    ]
+    typed = "[version=2.0].[type=struct].[type=string].typed"
+    opened.emit(
+        Mcp(entityUrn=ORDERS, aspect=models.DatasetPropertiesClass(description="ingested")),
+        Mcp(
+            entityUrn=ORDERS,
+            aspect=models.EditableDatasetPropertiesClass(STAMP, STAMP, description="edited"),
+        ),
+        schema(field("id", "ingested"), field(typed, "ingested"), field("cleared", "ingested")),
+        Mcp(entityUrn=ORDERS, aspect=models.EditableSchemaMetadataClass(edits)),
+    )
+
+    dataset = (await opened.hub.datasets([ORDERS]))[ORDERS]
+
+    ingested = ("urn:li:tag:ingested",)
+    assert dataset.description == "edited"
+    assert dataset.fields == (
+        Field("id", "text", "edited", ("urn:li:tag:edited", *ingested)),
+        Field(typed, "text", "edited", ingested),
+        Field("cleared", "text", "ingested", ingested),
+    )
+
+
+async def test_people_go_by_the_name_they_chose(opened):
+    person = "urn:li:corpuser:ada"
+    opened.emit(
+        Mcp(entityUrn=ORDERS, aspect=models.OwnershipClass([models.OwnerClass(person, "DATAOWNER"),
+            models.OwnerClass(person, "STAKEHOLDER")])),
+        Mcp(entityUrn=person, aspect=models.CorpUserInfoClass(True, fullName="Ada King")),
+    )  # fmt: skip
+    first = (await opened.hub.datasets([ORDERS]))[ORDERS]
+    chosen = models.CorpUserEditableInfoClass(displayName="Lady Lovelace")
+    opened.emit(Mcp(entityUrn=person, aspect=chosen))
+    second = (await opened.hub.datasets([ORDERS]))[ORDERS]
+
+    assert first.owners == second.owners == (person,)
+    assert (first.names[person], second.names[person]) == ("Ada King", "Lady Lovelace")
+
+
+@pytest.mark.parametrize(
+    ("modified", "operation", "expected"),
+    [
+        (None, None, None),
+        (T0, None, T0),
+        (None, T0, T0),
+        (T0, T0 + DAY, T0 + DAY),
+        (T0 + DAY, T0, T0 + DAY),
+    ],
+)
+async def test_the_newest_word_on_the_content_is_when_it_changed(
+    opened, modified, operation, expected
+):
+    dataset = Dataset(ORDERS, "orders", "urn:li:dataPlatform:postgres", last_updated=modified)
+    opened.put(dataset, operations=[Operation(operation, "INSERT")] if operation else [])
+    # DataSpoke's own writes are metadata, and no news of the content.
+    await opened.hub.write_scores([Scores(ORDERS, quality=1.0, health=2.0)])
+
+    assert (await opened.hub.datasets([ORDERS]))[ORDERS].last_updated == expected
+
+
+async def test_profiles_of_a_partition_are_not_those_of_the_table(opened):
+    parts = ["FULL_TABLE_SNAPSHOT", "SAMPLE (10000 rows)", "day=2026-03-01"]
+    opened.emit(
+        *(
+            Mcp(
+                entityUrn=ORDERS,
+                aspect=models.DatasetProfileClass(
+                    ms(T0) + number,
+                    rowCount=number,
+                    partitionSpec=models.PartitionSpecClass(partition),
+                ),
+            )
+            for number, partition in enumerate(parts)
+        )
+    )
+
+    runs = (await opened.hub.profiles([ORDERS], T0))[ORDERS]
+
+    assert [run.row_count for run in runs] == [0, 1]
+
+
+async def test_an_operation_of_its_own_kind_keeps_its_name(opened):
+    opened.emit(
+        Mcp(entityUrn=ORDERS, aspect=models.OperationClass(ms(T0), "CUSTOM", ms(T0),
+            customOperationType="COMPACT"))
+    )  # fmt: skip
+
+    assert (await opened.hub.operations([ORDERS], T0))[ORDERS] == [Operation(T0, "COMPACT")]
+
+
+@pytest.mark.parametrize("points", [999, 1000, 1001, 2500])
+async def test_a_long_series_is_read_whole(opened, points):
+    times = [ms(T0) + minute * 60_000 for minute in range(points)]
+    opened.running.storage.write(
+        [
+            Proposal(ORDERS, "datasetProfile", {"timestampMillis": at, "rowCount": number})
+            for number, at in enumerate(times)
+        ],
+        EDITOR,
+    )
+
+    runs = (await opened.hub.profiles([ORDERS], T0))[ORDERS]
+
+    assert [run.row_count for run in runs] == list(range(points))
+
+
+async def test_points_of_one_time_are_not_lost_between_two_pages(opened):
+    # The page ends amid twenty points of the same time.
+    numbers = [*range(990), *([990] * 20), *range(991, 1200)]
+    opened.running.storage.write(
+        [
+            Proposal(
+                ORDERS,
+                "operation",
+                {
+                    "timestampMillis": ms(T0) - number,
+                    "lastUpdatedTimestamp": ms(T0) - number,
+                    "operationType": "INSERT",
+                    "numAffectedRows": index,
+                    "messageId": str(index),
+                },
+            )
+            for index, number in enumerate(numbers)
+        ],
+        EDITOR,
+    )
+
+    operations = (await opened.hub.operations([ORDERS], T0 - DAY))[ORDERS]
+
+    assert sorted(op.affected_rows for op in operations) == list(range(len(numbers)))
+
+
+async def test_a_scan_is_gentle(opened):
+    urns = [dataset_urn(f"t{number}") for number in range(100)]
+    opened.running.storage.write(
+        [Proposal(urn, "datasetProperties", {"name": urn}) for urn in urns], EDITOR
+    )
+    hub = opened.hub
+    editor = await hub.actor("editor-token")
+    spent = {}
+    for name, read in {
+        "datasets": lambda: hub.datasets(urns),
+        "access": lambda: hub.access(editor, urns),
+        "profiles": lambda: hub.profiles(urns, T0),
+        "operations": lambda: hub.operations(urns, T0),
+        "lineage": lambda: hub.lineage(urns),
+    }.items():
+        before = requests_of(opened)
+        assert list(await read()) == urns
+        spent[name] = requests_of(opened) - before
+
+    assert spent == {"datasets": 2, "access": 1, "profiles": 4, "operations": 4, "lineage": 2}
+
+
+async def test_many_neighbours_are_read_in_pages(opened):
+    below = sorted(dataset_urn(f"t{number:04}") for number in range(1100))
+    lineage = {"upstreams": [{"dataset": ORDERS, "type": "COPY"}]}
+    opened.running.storage.write(
+        [Proposal(ORDERS, "status", {"removed": False})]
+        + [Proposal(urn, "upstreamLineage", lineage) for urn in below],
+        EDITOR,
+    )
+
+    found = (await opened.hub.lineage([ORDERS]))[ORDERS]
+
+    assert found.upstream == ()
+    assert list(found.downstream) == below
+
+
+async def test_rights_are_asked_for_once_and_by_all_who_ask_at_once(opened):
+    opened.put(plain("a"), plain("b"), plain("c"))
+    hub, (a, b, c) = opened.hub, map(dataset_urn, "abc")
+
+    before = requests_of(opened)
+    actors = await asyncio.gather(*(hub.actor("viewer-token") for _ in range(20)))
+    assert requests_of(opened) - before == 1
+    await asyncio.gather(*(hub.access(actor, [a, b]) for actor in actors))
+    assert requests_of(opened) - before == 2
+    answer = await hub.access(actors[0], [c, a, dataset_urn("missing")])
+    assert requests_of(opened) - before == 3
+    assert list(answer) == [c, a]
+    assert list(await hub.access(actors[0], [c, dataset_urn("missing"), b])) == [c, b]
+    assert requests_of(opened) - before == 3
+
+
+async def test_rights_are_forgotten_after_their_time():
+    async with DataHubUnderTest.open(access_cache_s=0.05) as opened:
+        opened.put(plain("a"))
+        hub, a = opened.hub, dataset_urn("a")
+        actor = await hub.actor("viewer-token")
+        assert a in await hub.access(actor, [a])
+        opened.running.storage.delete(a, EDITOR)
+
+        deadline = time.monotonic() + 10
+        while await hub.access(actor, [a]):
+            assert time.monotonic() < deadline, "a right outlived its time"
+
+
+async def test_a_caller_who_gives_up_does_not_spoil_it_for_others(opened):
+    opened.put(plain("a"))
+    first = asyncio.create_task(opened.hub.actor("viewer-token"))
+    second = asyncio.create_task(opened.hub.actor("viewer-token"))
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert (await second).urn == "urn:li:corpuser:viewer"
+
+
+def entities(*found: object) -> Answer:
+    return Answer({"data": {"entities": list(found)}})
+
+
+MASKED = {
+    # What DataHub answers where View Authorization hides the dataset.
+    "urn": ORDERS,
+    "exists": True,
+    "name": "orders",
+    "platform": {"urn": "urn:li:dataPlatform:postgres"},
+    "lastIngested": None,
+    "status": None,
+    "browsePathV2": None,
+    "dataPlatformInstance": None,
+    "subTypes": None,
+    "properties": {"name": "orders", "description": "", "lastModified": {"time": 0}},
+    "privileges": {
+        "canViewDatasetProfile": True,
+        "canViewDatasetOperations": True,
+        "canEditAssertions": True,
+    },
+}
+
+
+async def test_a_dataset_that_is_masked_is_not_visible():
+    me = {"corpUser": {"urn": "urn:li:corpuser:x"}, "platformPrivileges": {"manageIngestion": True}}
+    with scripted_server(Answer({"data": {"me": me}}), entities(MASKED)) as server:
+        async with DataHub.open(HubSettings(url=server.url)) as hub:
+            actor = await hub.actor("token")
+            assert actor.can_manage
+            assert await hub.access(actor, [ORDERS]) == {}
+            assert await hub.datasets([ORDERS]) == {}
+
+
+async def test_a_privilege_that_is_not_stated_is_not_granted():
+    me = {"corpUser": {"urn": "urn:li:corpuser:x"}, "platformPrivileges": {"manageIngestion": None}}
+    shown = {"urn": ORDERS, "exists": True, "status": {"removed": False}, "privileges": None}
+    with scripted_server(Answer({"data": {"me": me}}), entities(shown)) as server:
+        async with DataHub.open(HubSettings(url=server.url)) as hub:
+            actor = await hub.actor("token")
+            assert not actor.can_manage
+            assert await hub.access(actor, [ORDERS]) == {ORDERS: Access(False, False, False)}
+
+
+FAILED = Answer({"data": {"entities": None}, "errors": [{"message": "Failed to load"}]})
+BROKEN = Answer({"data": None, "errors": [{"message": "no index", "extensions": {"code": 500}}]})
+
+
+async def test_a_batch_that_fails_is_read_one_by_one():
+    a, b = dataset_urn("a"), dataset_urn("b")
+
+    def neighbours(urn: str) -> Answer:
+        none = {"total": 0, "relationships": []}
+        return entities({"urn": urn, "exists": True, "upstream": none, "downstream": none})
+
+    with scripted_server(FAILED, neighbours(a), neighbours(b)) as server:
+        async with DataHub.open(HubSettings(url=server.url)) as hub:
+            assert list(await hub.lineage([a, b])) == [a, b]
+
+    assert [request["variables"]["urns"] for request in server.requests] == [[a, b], [a], [b]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"), [(FAILED, DependencyRejected), (BROKEN, DependencyUnavailable)]
+)
+async def test_one_that_fails_by_itself_is_an_error_that_names_it(answer, error):
+    with scripted_server(answer) as server:
+        async with DataHub.open(HubSettings(url=server.url)) as hub:
+            with pytest.raises(error, match=r"shop\.orders"):
+                await hub.datasets([ORDERS])
+            # An error is not remembered as an answer.
+            for _ in range(2):
+                with pytest.raises(error):
+                    await hub.actor("token")
+
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("profile", [{"timestampMillis": 9e15}, {"timestampMillis": 0}])
+async def test_a_point_without_a_real_time_is_left_out(profile):
+    good = {"timestampMillis": ms(T0), "rowCount": 1}
+    answer = entities({"urn": ORDERS, "exists": True, "points": [profile, good]})
+    with scripted_server(answer) as server:
+        async with DataHub.open(HubSettings(url=server.url)) as hub:
+            assert await hub.profiles([ORDERS], T0) == {ORDERS: [Profile(T0, 1)]}
+
+
+async def test_an_answer_of_another_shape_is_refused_by_name():
+    with scripted_server(entities({"urn": ORDERS, "exists": True, "points": [{}]})) as server:
+        async with DataHub.open(HubSettings(url=server.url)) as hub:
+            with pytest.raises(DependencyRejected, match="shape"):
+                await hub.profiles([ORDERS], T0)
