@@ -82,17 +82,19 @@ class MemoryUnderTest(HubUnderTest):
 class DataHubUnderTest(HubUnderTest):
     """The stand-in is written to by DataHub's own SDK."""
 
-    def __init__(self, hub: DataHub, running: RunningHub) -> None:
+    def __init__(self, hub: DataHub, running: RunningHub, settings: HubSettings) -> None:
         self.hub = hub
         self.running = running
+        self.settings = settings
 
     @classmethod
     @asynccontextmanager
     async def open(cls, **settings: object) -> AsyncIterator["DataHubUnderTest"]:
         with running_hub() as running:
             options = {"url": running.url, "token": "service-token", "access_cache_s": 60}
-            async with DataHub.open(HubSettings.model_validate(options | settings)) as hub:
-                yield cls(hub, running)
+            made = HubSettings.model_validate(options | settings)
+            async with DataHub.open(made) as hub:
+                yield cls(hub, running, made)
 
     def put(
         self,
