@@ -28,8 +28,8 @@ def page_of(answer: Any) -> EventPage:
     for text in texts:
         try:
             event = _event(orjson.loads(text))
-        except (KeyError, TypeError, ValueError) as error:
-            rejected.append(RejectedEvent(text, f"not a MetadataChangeLog: {error!r}"))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            rejected.append(RejectedEvent(text, f"Not a MetadataChangeLog: {error}"))
         else:
             if event.run_id != RUN_ID:
                 events.append(event)
@@ -43,15 +43,22 @@ def _event(log: Any) -> MetadataEvent:
         entity_type=_text(log, "entityType"),
         aspect=_text(log, "aspectName"),
         change=_text(log, "changeType"),
-        run_id=_value((system_metadata or {}).get("runId")),
-        actor=_value((created or {}).get("actor")),
+        run_id=_optional_text(system_metadata or {}, "runId"),
+        actor=_optional_text(created or {}, "actor"),
     )
 
 
-def _text(log: Mapping[str, Any], name: str) -> str:
-    value = _value(log[name])
-    if not isinstance(value, str):
-        raise TypeError(f"{name} is {value!r}")
+def _text(record: Mapping[str, Any], name: str) -> str:
+    text = _optional_text(record, name)
+    if text is None:
+        raise ValueError(f"it lacks {name}")
+    return text
+
+
+def _optional_text(record: Mapping[str, Any], name: str) -> str | None:
+    value = _value(record.get(name))
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} is no text")
     return value
 
 

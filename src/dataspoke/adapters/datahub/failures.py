@@ -8,6 +8,7 @@ from enum import Enum, auto
 import httpx
 import requests
 from gql.transport.exceptions import TransportProtocolError
+from urllib3.exceptions import ReadTimeoutError
 
 from dataspoke.adapters.retry_after import retry_after_s
 from dataspoke.errors import (
@@ -58,11 +59,19 @@ def failure_of(error: BaseException) -> Failure | None:
                 return Failure(Kind.TIMED_OUT)
             case json.JSONDecodeError() | TransportProtocolError() | httpx.DecodingError():
                 return Failure(Kind.UNREADABLE)
+            case requests.ConnectionError() if _read_timed_out(cause):
+                return Failure(Kind.TIMED_OUT)
             case httpx.HTTPError() | requests.ConnectionError():
                 return Failure(Kind.UNREACHABLE)
             case _:
                 continue
     return None
+
+
+def _read_timed_out(error: requests.ConnectionError) -> bool:
+    # Where urllib3 counts tries, requests calls a slow answer a lost connection.
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, ReadTimeoutError)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
