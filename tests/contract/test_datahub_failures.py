@@ -201,26 +201,23 @@ async def test_a_list_that_breaks_off_is_no_end_of_the_list():
 
 
 async def test_definitions_are_looked_at_again_after_scores_were_refused():
-    known = Answer(
-        {
-            "data": {
-                "entities": [
-                    {"urn": f"urn:li:structuredProperty:dataspoke{name}Score", "exists": True}
-                    for name in ("Quality", "Health")
-                ]
-            }
-        }
-    )
+    properties = [
+        f"urn:li:structuredProperty:dataspoke{name}Score" for name in ("Quality", "Health")
+    ]
+    known = Answer({"data": {"entities": [{"urn": urn, "exists": True} for urn in properties]}})
+    there = Answer({"data": {"entities": [{"urn": ORDERS, "exists": True}]}})
     refused = Answer({"message": "is soft deleted"}, 422)
-    with scripted_server(known, refused, known, WRITTEN, WRITTEN) as server:
+    answers = known, there, refused, known, there, WRITTEN, there, WRITTEN
+    with scripted_server(*answers) as server:
         async with DataHub.open(settings(server.url)) as hub:
             with pytest.raises(DependencyRejected):
                 await hub.write_scores([Scores(ORDERS, 1.0, 1.0)])
             await hub.write_scores([Scores(ORDERS, 1.0, 1.0)])
             await hub.write_scores([Scores(ORDERS, 2.0, 2.0)])
 
-    asked = ["query" if "query" in request else "proposals" for request in server.requests]
-    assert asked == ["query", "proposals", "query", "proposals", "proposals"]
+    assert len(server.requests) == len(answers)
+    asked = [request.get("variables", {}).get("urns") for request in server.requests]
+    assert asked == [properties, [ORDERS], None, properties, [ORDERS], None, [ORDERS], None]
 
 
 async def test_no_message_holds_the_token():

@@ -342,6 +342,46 @@ async def test_a_batch_that_fails_is_read_one_by_one():
     assert [request["variables"]["urns"] for request in server.requests] == [[a, b], [a], [b]]
 
 
+async def test_a_batch_that_is_too_slow_is_read_one_by_one():
+    a, b = dataset_urn("a"), dataset_urn("b")
+    answers = [entities({"urn": urn, "exists": True, "points": []}) for urn in (a, b)]
+    with scripted_server(Answer(hangs=True), *answers) as server:
+        options = HubSettings(url=server.url, timeout_s=0.5, max_attempts=1)
+        async with DataHub.open(options) as hub:
+            assert await hub.profiles([a, b], T0) == {a: [], b: []}
+
+
+async def test_a_hub_without_an_end_is_not_read_for_ever():
+    points = [{"timestampMillis": ms(T0) + number} for number in range(1000)]
+    page = {"total": 10**9, "relationships": [{"entity": {"urn": dataset_urn("a")}}]}
+    endless = {"urn": ORDERS, "exists": True, "points": points, "upstream": page}
+    none = {"total": 10**9, "relationships": []}
+    with scripted_server(
+        entities({**endless, "downstream": page}),
+        entities({**endless, "upstream": none, "downstream": none}),
+    ) as server:
+        async with DataHub.open(HubSettings(url=server.url)) as hub:
+            assert (await hub.lineage([ORDERS]))[ORDERS].upstream == (dataset_urn("a"),)
+            assert len(server.requests) == 2
+            found = (await hub.profiles([ORDERS], T0))[ORDERS]
+
+    assert len(server.requests) == 56
+    assert found[-1].time == T0 + timedelta(milliseconds=999)
+
+
+async def test_an_account_without_the_right_to_profiles_is_told_once(caplog):
+    denied = {"urn": ORDERS, "exists": True, "points": [], "privileges": {"mayView": False}}
+    with scripted_server(entities(denied)) as server:
+        async with DataHub.open(HubSettings(url=server.url)) as hub:
+            for _ in range(3):
+                assert await hub.profiles([ORDERS], T0) == {ORDERS: []}
+
+    assert [record.message for record in caplog.records if "View privileges" in record.message] == [
+        f"DataSpoke's account may not view the profiles of {ORDERS}, and perhaps of others: "
+        "give it the View privileges of datasets in DataHub's policies"
+    ]
+
+
 @pytest.mark.parametrize(
     ("answer", "error"), [(FAILED, DependencyRejected), (BROKEN, DependencyUnavailable)]
 )

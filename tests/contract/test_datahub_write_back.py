@@ -199,6 +199,17 @@ def test_the_ids_cannot_be_mistaken_for_each_other_by_the_index():
     assert not any(sign in urn for urn in PROPERTY_URNS for sign in "._")
 
 
+async def test_a_dataset_that_was_deleted_is_not_brought_back_by_its_scores(opened):
+    opened.running.storage.delete(ORDERS, EDITOR)
+    other = dataset_urn("other")
+    opened.put(Dataset(other, "other", "urn:li:dataPlatform:postgres"))
+
+    await opened.hub.write_scores([Scores(ORDERS, 50.0, 50.0), Scores(other, 60.0, 60.0)])
+
+    assert opened.running.storage.existing([ORDERS, other]) == {other}
+    assert "structuredProperties" in opened.running.storage.aspects([other])[other]
+
+
 async def test_a_definition_that_a_person_changed_stays(opened):
     changed = models.StructuredPropertyDefinitionClass(
         "dataspokeQualityScore",

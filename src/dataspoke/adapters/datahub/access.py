@@ -19,7 +19,7 @@ V = TypeVar("V")
 
 _BATCH = 100
 _MAX_ACTORS = 10_000
-_MAX_RIGHTS = 200_000
+_MAX_RIGHTS = 100_000
 
 
 class Callers:

@@ -8,7 +8,12 @@ from graphql import ExecutionResult
 
 from dataspoke.adapters.datahub.connection import Connection
 from dataspoke.adapters.datahub.parsing import Raw
-from dataspoke.errors import DependencyError, DependencyRejected, DependencyUnavailable
+from dataspoke.errors import (
+    DependencyError,
+    DependencyRejected,
+    DependencyTimeout,
+    DependencyUnavailable,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -24,19 +29,26 @@ async def read_entities(
     """Return what the hub answers for each urn; those that it answers null for are absent.
 
     ``document`` must ask ``entities(urns: $urns)`` for ``urn`` and more. DataHub may fail a whole
-    batch for one element: such a batch is read again one by one. Raises where one fails by itself;
-    its error names the urn, as leaving it out would say that it does not exist.
+    batch for one element, or be too slow for it: such a batch is read again one by one. Raises
+    where one fails by itself; its error names the urn, as leaving it out would say that it does
+    not exist.
     """
     found: dict[str, Raw] = {}
     for batch in batches(list(dict.fromkeys(urns)), batch_size):
-        answer = await connection.execute(document, {**variables, "urns": batch}, token)
-        if answer.errors and len(batch) > 1:
-            _log.warning("DataHub failed %d entities at once, now one by one", len(batch))
-            for urn in batch:
-                answer = await connection.execute(document, {**variables, "urns": [urn]}, token)
-                found |= _entities(answer, [urn])
-        else:
+        try:
+            answer = await connection.execute(document, {**variables, "urns": batch}, token)
+            whole = not answer.errors
+        except DependencyTimeout:
+            if len(batch) == 1:
+                raise
+            whole = False
+        if whole or len(batch) == 1:
             found |= _entities(answer, batch)
+            continue
+        _log.warning("DataHub failed %d entities at once; now one by one", len(batch))
+        for urn in batch:
+            answer = await connection.execute(document, {**variables, "urns": [urn]}, token)
+            found |= _entities(answer, [urn])
     return found
 
 

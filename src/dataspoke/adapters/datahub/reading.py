@@ -37,6 +37,7 @@ class Reader:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._warned: set[str] = set()
 
     async def scroll(self, batch_size: int) -> AsyncIterator[Sequence[str]]:
         """Yield the urns of all datasets that are not removed, as the search index has them."""
@@ -88,9 +89,10 @@ class Reader:
                 with _understood():
                     above |= _neighbours(page["upstream"])
                     below |= _neighbours(page["downstream"])
-                    total = max(page[way]["total"] or 0 for way in ("upstream", "downstream"))
+                    total = max(page[way]["total"] or 0 for way in _NO_NEIGHBOURS)
+                    empty = not any(page[way]["relationships"] for way in _NO_NEIGHBOURS)
                 start += _NEIGHBOURS
-                if start >= total:
+                if start >= total or empty:
                     break
                 window = {"start": start, "count": _NEIGHBOURS}
                 page = (await self._read("lineage", [urn], 1, window)).get(urn, _NO_NEIGHBOURS)
@@ -116,12 +118,25 @@ class Reader:
         found = {}
         first_pages = await self._read(document, urns, _SERIES, {**window, "until": None})
         for urn, entity in first_pages.items():
+            self._warn_of_missing_right(document, urn, entity)
             points = await self._whole(document, urn, entity.get("points") or (), window)
             with _understood():
                 parsed = [point for point in map(parse, points) if point is not None]
             kept = [point for point in parsed if point.time >= since]
             found[urn] = sorted(kept, key=lambda point: point.time)
         return found
+
+    def _warn_of_missing_right(self, document: str, urn: str, entity: Raw) -> None:
+        # DataHub answers no points instead of an error, and nothing would ever be judged.
+        granted = (entity.get("privileges") or {}).get("mayView")
+        if granted is False and document not in self._warned:
+            self._warned.add(document)
+            _log.warning(
+                "DataSpoke's account may not view the %s of %s, and perhaps of others: "
+                "give it the View privileges of datasets in DataHub's policies",
+                document,
+                urn,
+            )
 
     async def _whole(
         self, document: str, urn: str, page: Sequence[Raw], window: Raw

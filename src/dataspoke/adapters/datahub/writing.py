@@ -53,13 +53,17 @@ class Writer:
             await self._emit(list(assertions(list(results))))
 
     async def scores(self, scores: Sequence[Scores]) -> None:
-        """Set the scores; raises DependencyRejected where a property was removed in DataHub."""
-        patches = list(properties(list(scores)))
-        if not self._enabled or not patches:
+        """Set the scores of the datasets that exist: a patch would bring back one that was deleted.
+
+        Raises DependencyRejected where a property was removed in DataHub.
+        """
+        said = [each for each in scores if each.quality is not None or each.health is not None]
+        if not self._enabled or not said:
             return
         await self._define()
+        there = await self._existing([each.urn for each in said])
         try:
-            await self._emit(patches)
+            await self._emit(list(properties([each for each in said if each.urn in there])))
         except DependencyRejected:
             # Perhaps the definitions are gone: look again before the next scores.
             self._defined = False
@@ -75,14 +79,13 @@ class Writer:
         async with self._defining:
             if self._defined:
                 return
-            entities = await read_entities(
-                self._connection, "definitions", PROPERTY_URNS, len(PROPERTY_URNS), {}
-            )
-            missing = {
-                urn for urn in PROPERTY_URNS if entities.get(urn, {}).get("exists") is not True
-            }
+            missing = set(PROPERTY_URNS) - await self._existing(PROPERTY_URNS)
             await self._emit(list(definitions(missing)))
             self._defined = True
+
+    async def _existing(self, urns: Sequence[str]) -> set[str]:
+        entities = await read_entities(self._connection, "existing", urns, _BATCH, {})
+        return {urn for urn, entity in entities.items() if entity.get("exists") is True}
 
     async def _emit(self, proposals: Sequence[Proposal]) -> None:
         for start in range(0, len(proposals), _BATCH):
