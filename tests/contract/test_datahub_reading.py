@@ -13,6 +13,7 @@ from datahub.metadata import schema_classes as models
 from dataspoke.adapters.datahub.hub import DataHub
 from dataspoke.catalogue import Dataset, Field, Operation, Profile
 from dataspoke.errors import DependencyRejected, DependencyUnavailable
+from dataspoke.localhub.files import read_metadata_file
 from dataspoke.localhub.proposals import Proposal
 from dataspoke.ports.hub import Access, Scores
 from dataspoke.settings import HubSettings
@@ -278,6 +279,26 @@ async def test_a_caller_who_gives_up_does_not_spoil_it_for_others(opened):
     first.cancel()
 
     assert (await second).urn == "urn:li:corpuser:viewer"
+
+
+async def test_real_metadata_is_read_without_a_gap(opened, shared_data):
+    storage = opened.running.storage
+    storage.write(read_metadata_file(shared_data / "bootstrap_mce.json"), EDITOR)
+    urns = storage.urns("dataset")
+
+    listed = [urn async for batch in opened.hub.scroll(3) for urn in batch]
+    datasets = await opened.hub.datasets(urns)
+
+    assert listed == list(datasets) == urns
+    for urn, aspects in storage.aspects(urns).items():
+        said = {name: stored.value for name, stored in aspects.items()}
+        dataset = datasets[urn]
+        owners = said.get("ownership", {}).get("owners", [])
+        assert list(dataset.owners) == [owner["owner"] for owner in owners]
+        columns = said.get("schemaMetadata", {}).get("fields", [])
+        assert [field.path for field in dataset.fields] == [c["fieldPath"] for c in columns]
+        tags = said.get("globalTags", {}).get("tags", [])
+        assert list(dataset.tags) == [tag["tag"] for tag in tags]
 
 
 def entities(*found: object) -> Answer:

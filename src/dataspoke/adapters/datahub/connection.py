@@ -1,6 +1,7 @@
 """Calls to one DataHub: GraphQL and REST, each with a timeout and bounded retries."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib import resources
@@ -23,6 +24,8 @@ from dataspoke.adapters.datahub.failures import failure_of, translated
 from dataspoke.settings import HubSettings
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _FIRST_WAIT_S = 0.25
 
@@ -97,6 +100,7 @@ class Connection:
                 retry=retry_if_exception(_may_pass),
                 stop=stop_after_attempt(self._max_attempts),
                 wait=self._wait_s,
+                before_sleep=_tell,
                 reraise=True,
             ):
                 with attempt:
@@ -119,6 +123,14 @@ class Connection:
     def _headers(self, token: str | None) -> dict[str, str]:
         asked_as = self._token if token is None else token
         return {"Authorization": f"Bearer {asked_as}"} if asked_as else {}
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    failure = failure_of(error) if error else None
+    wait_s = state.next_action.sleep if state.next_action else 0
+    what = failure.status or failure.kind.name.lower() if failure else error
+    _log.warning("DataHub: %s at try %d; again in %.1f s", what, state.attempt_number, wait_s)
 
 
 def _may_pass(error: BaseException) -> bool:

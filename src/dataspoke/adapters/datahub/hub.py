@@ -17,8 +17,8 @@ from dataspoke.ports.hub import Access, Actor, EventPage, Hub, HubInfo, Scores, 
 from dataspoke.quality.model import Result
 from dataspoke.settings import HubSettings
 
-# The oldest release with all that is used here: privileges.canViewDatasetOperations, lineage with
-# separateSiblings, structured properties by PATCH, and the events API.
+# Nothing here is gated by release: one lower bound keeps away those that lack a part of it, such
+# as privileges.canViewDatasetOperations or the events API. Raise it when a document needs more.
 _OLDEST = (1, 2)
 
 _STAND_IN = "dataspoke-stand-in"
