@@ -263,3 +263,14 @@ async def test_own_writes_do_not_come_back(under_test):
     seen = {topic: await hub.poll(topic, cursor, 100, NO_WAIT) for topic, cursor in cursors.items()}
     assert [event.actor for event in seen[Topic.VERSIONED].events] == ["urn:li:corpuser:editor"]
     assert seen[Topic.TIMESERIES].events == ()
+
+
+async def test_scores_do_not_bring_a_dataset_into_being(under_test):
+    under_test.put(plain("a"))
+
+    await under_test.hub.write_scores(
+        [Scores(MISSING, 1.0, 1.0), Scores(dataset_urn("a"), 1.0, 1.0)]
+    )
+
+    assert list(await under_test.hub.datasets([MISSING, dataset_urn("a")])) == [dataset_urn("a")]
+    assert [urns async for urns in under_test.hub.scroll(10)] == [[dataset_urn("a")]]

@@ -129,7 +129,10 @@ class Hub(Protocol):
         ...
 
     async def write_scores(self, scores: Sequence[Scores]) -> None:
-        """Show the latest scores as structured properties; safe to repeat."""
+        """Show the latest scores as structured properties; safe to repeat.
+
+        A dataset that does not exist is left out: to write to it would bring it back.
+        """
         ...
 
     async def poll(

@@ -161,6 +161,8 @@ class MemoryHub(Hub):
     async def write_scores(self, scores: Sequence[Scores]) -> None:
         self._answer()
         for new in scores:
+            if new.urn not in self._datasets:
+                continue
             old = self.scores.get(new.urn, new)
             self.scores[new.urn] = Scores(
                 urn=new.urn,
