@@ -1,5 +1,6 @@
 """What people see in DataHub of DataSpoke's verdicts, asked as they ask: by GraphQL."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from datahub.specific.dataset import DatasetPatchBuilder
 from dataspoke.adapters.datahub.aspects import PROPERTY_URNS, RUN_ID
 from dataspoke.catalogue import Dataset
 from dataspoke.errors import DependencyRejected
+from dataspoke.localhub.proposals import Proposal
 from dataspoke.localhub.records import Topic as Log
 from dataspoke.ports.hub import Scores
 from dataspoke.quality.model import Judgement, Metric, Point, Result, Status
@@ -260,6 +262,22 @@ async def test_many_results_go_in_few_requests_and_all_arrive(opened):
 
     assertions = [assertion_urn(urn, Metric.ROW_COUNT) for urn in urns]
     assert set(opened.running.storage.existing(assertions)) == set(assertions)
+
+
+async def test_many_who_write_at_once_all_get_through(opened):
+    urns = [dataset_urn(f"t{number}") for number in range(24)]
+    for urn in urns:
+        opened.running.storage.write([Proposal(urn, "datasetProperties", {"name": urn})], EDITOR)
+
+    await asyncio.gather(
+        *(opened.hub.write_scores([Scores(urn, 50.0, 50.0)]) for urn in urns),
+        *(opened.hub.write_results([replace(result(Status.PASS, 1.0), urn=u)]) for u in urns),
+    )
+
+    stored = opened.running.storage.aspects(urns)
+    assert all(len(stored[urn]["structuredProperties"].value["properties"]) == 2 for urn in urns)
+    assertions = {assertion_urn(urn, Metric.ROW_COUNT) for urn in urns}
+    assert opened.running.storage.existing(assertions) == assertions
 
 
 async def test_an_account_that_may_not_write_is_told_so():

@@ -58,16 +58,14 @@ class Reader:
     async def datasets(self, urns: Sequence[str]) -> dict[str, Dataset]:
         entities = await self._read("datasets", urns, _DATASETS, {})
         with _understood():
-            hidden = [urn for urn, entity in entities.items() if not is_visible(entity)]
-            if hidden:
-                _log.warning(
-                    "%d datasets are hidden from DataSpoke's account and are left out, %s first",
-                    len(hidden),
-                    hidden[0],
-                )
-            return {
-                urn: dataset_of(entity) for urn, entity in entities.items() if urn not in hidden
-            }
+            found = {urn: dataset_of(each) for urn, each in entities.items() if is_visible(each)}
+        if hidden := [urn for urn in entities if urn not in found]:
+            _log.warning(
+                "%d datasets are hidden from DataSpoke's account and are left out, %s first",
+                len(hidden),
+                hidden[0],
+            )
+        return found
 
     async def profiles(self, urns: Sequence[str], since: datetime) -> dict[str, list[Profile]]:
         """Return the profiles of whole tables; those of single partitions are left out."""

@@ -44,6 +44,8 @@ class Writer:
             openapi_ingestion=False,
             datahub_component="dataspoke",
         )
+        # Writes wait here for a thread, before their time begins.
+        self._free = asyncio.Semaphore(_WRITERS)
         self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix="datahub-writer")
         self._defining = asyncio.Lock()
         self._defined = False
@@ -90,8 +92,9 @@ class Writer:
     async def _emit(self, proposals: Sequence[Proposal]) -> None:
         for start in range(0, len(proposals), _BATCH):
             batch = proposals[start : start + _BATCH]
-            # The client in the thread gives up first, by the time of one answer.
-            await self._connection.attempt(partial(self._send, batch), 2 * self._timeout_s)
+            async with self._free:
+                # The client in the thread gives up first, by the time of one answer.
+                await self._connection.attempt(partial(self._send, batch), 2 * self._timeout_s)
 
     async def _send(self, batch: Sequence[Proposal]) -> None:
         await asyncio.get_running_loop().run_in_executor(
