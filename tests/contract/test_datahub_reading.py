@@ -367,7 +367,7 @@ async def test_a_batch_that_is_too_slow_is_read_one_by_one():
     a, b = dataset_urn("a"), dataset_urn("b")
     answers = [entities({"urn": urn, "exists": True, "points": []}) for urn in (a, b)]
     with scripted_server(Answer(hangs=True), *answers) as server:
-        options = HubSettings(url=server.url, timeout_s=0.5, max_attempts=1)
+        options = HubSettings(url=server.url, timeout_s=2, max_attempts=1)
         async with DataHub.open(options) as hub:
             assert await hub.profiles([a, b], T0) == {a: [], b: []}
 
