@@ -99,6 +99,9 @@ class SubgraphSettings(_Section):
     max_depth: int = Field(default=10, ge=1, description="Deepest nesting of a query.")
     max_aliases: int = Field(default=15, ge=1, description="Most aliases in a query.")
     max_tokens: int = Field(default=1000, ge=1, description="Most tokens in a query.")
+    max_cost: int = Field(
+        default=50_000, ge=1, description="Most values that the answer to a query may hold."
+    )
     max_body_bytes: int = Field(default=1_000_000, ge=1, description="Largest request body.")
     timeout_s: Seconds = Field(default=30, description="Longest run of one query.")
     max_subscriptions: int = Field(
