@@ -1,11 +1,12 @@
 """The schema as a whole."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import strawberry
+from graphql import GraphQLError
 from strawberry.extensions import SchemaExtension
 from strawberry.federation.schema import FederationAny
-from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
 
 from dataspoke.schema import entities
 from dataspoke.schema.dataset import Dataset
@@ -23,18 +24,30 @@ class SubgraphSchema(strawberry.federation.Schema):
 
     The library's own takes any field from the caller where a type has no `resolve_reference`,
     loses the whole batch to one unknown type, changes the caller's variables, and has no limit.
+
+    ``on_errors`` is given the errors of every result before anybody sees them, and may change
+    them in place; the library's own way is to log them with all the values they hold.
     """
 
     max_representations: int
+    on_errors: Callable[[Sequence[GraphQLError]], None]
 
     def entities_resolver(
         self, info: Info, representations: list[FederationAny]
     ) -> list[FederationAny]:
         return entities.resolve(representations, self.max_representations)  # type: ignore[return-value]
 
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        self.on_errors(errors)
+
 
 def build_schema(
-    *, max_representations: int = 1000, extensions: Iterable[Extension] = ()
+    *,
+    max_representations: int = 1000,
+    extensions: Iterable[Extension] = (),
+    on_errors: Callable[[Sequence[GraphQLError]], None] = lambda errors: None,
 ) -> SubgraphSchema:
     """Return the schema; ``extensions`` run around every operation, in order."""
     schema = SubgraphSchema(
@@ -47,9 +60,9 @@ def build_schema(
         exception_handlers=HANDLERS,
         # Composers refuse what is newer than they know.
         federation_version="2.9",
-        config=StrawberryConfig(disable_field_suggestions=True),
     )
     schema.max_representations = max_representations
+    schema.on_errors = on_errors
     return schema
 
 
