@@ -25,5 +25,5 @@ async def active_alerts(context: Context, urn: str) -> Sequence[Alert]:
 
 
 async def request_scan(context: Context, urns: Sequence[str] | None) -> int:
-    """Return how many scans were added to those that wait; None asks for all datasets."""
+    """Return how many jobs that is; None asks for all datasets, in one job."""
     return await context.services.quality.request_scan(await context.actor(), dataset_urns(urns))

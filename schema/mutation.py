@@ -19,7 +19,7 @@ from dataspoke.schema.info import Info
 @strawberry.type(description="Scans wait for a worker.")
 class ScanRequested:
     jobs: int = strawberry.field(
-        description="How many scans were added; datasets whose scan waits already are not counted."
+        description="How many jobs that is: one for each dataset, or one that adds those for all."
     )
 
 
@@ -29,7 +29,7 @@ class AlertAcknowledged:
 
 
 RequestScanResult: TypeAlias = Annotated[
-    ScanRequested | ForbiddenFailure | InvalidInputFailure,
+    ScanRequested | ForbiddenFailure | NotFoundFailure | InvalidInputFailure,
     strawberry.union("RequestScanResult", description="What came of asking for scans."),
 ]
 AcknowledgeAlertResult: TypeAlias = Annotated[

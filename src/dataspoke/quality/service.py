@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -244,7 +244,7 @@ class QualityService:
 
     async def stream(
         self, actor: Actor, urns: Sequence[str] | None, after: int | None
-    ) -> AsyncIterator[AlertChange]:
+    ) -> AsyncGenerator[AlertChange]:
         """Yield visible changes of alerts: those after a cursor, then each as it happens.
 
         With no cursor it begins now. None for ``urns`` means every dataset the actor may see;
