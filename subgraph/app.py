@@ -29,12 +29,14 @@ def create_app(
     *,
     introspection: bool = False,
     identity_check: timedelta = timedelta(seconds=30),
+    init_timeout: timedelta = timedelta(seconds=5),
 ) -> Starlette:
     """Return the application.
 
     ``identify`` returns whose token it is, and raises Unauthenticated (``Hub.actor``); live
-    streams ask it again every ``identity_check``. Without ``introspection`` the schema is told
-    only to who sends the gateway's secret, by ``_service``.
+    streams ask it again every ``identity_check``. A WebSocket has ``init_timeout`` to begin.
+    Without ``introspection`` the schema is told only to who sends the gateway's secret, by
+    ``_service``.
     """
     has_secret = bool(settings.gateway_secret.get_secret_value())
     schema = build_schema(
@@ -46,7 +48,7 @@ def create_app(
         on_errors=errors.render,
     )
     http = HttpEndpoint(schema, services, identify, settings, identity_check)
-    sockets = SocketEndpoint(schema, services, identify, settings, identity_check)
+    sockets = SocketEndpoint(schema, services, identify, settings, identity_check, init_timeout)
 
     async def graphql(request: Request) -> Response:
         return await http(request)

@@ -26,8 +26,6 @@ from dataspoke.subgraph import errors
 from dataspoke.subgraph.auth import Caller, Identify, require_gateway
 from dataspoke.subgraph.http import Refused, operation_of, refusal
 
-_INIT_TIMEOUT = timedelta(seconds=5)
-
 
 @dataclass(slots=True, eq=False)
 class SocketContext(Context):
@@ -84,12 +82,13 @@ class SocketEndpoint(GraphQL[SocketContext, None]):
         identify: Identify,
         settings: SubgraphSettings,
         identity_check: timedelta,
+        init_timeout: timedelta,
     ) -> None:
         super().__init__(
             schema,
             graphql_ide=None,
             subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
-            connection_init_wait_timeout=_INIT_TIMEOUT,
+            connection_init_wait_timeout=init_timeout,
             max_subscriptions_per_connection=settings.max_subscriptions,
             allowed_origins=settings.allowed_origins,
         )

@@ -1,7 +1,9 @@
 """The subgraph on services that work in memory, with callers of every kind."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,10 +20,11 @@ from dataspoke.adapters.memory.jobs import MemoryJobs
 from dataspoke.adapters.memory.store import MemoryStore
 from dataspoke.adapters.memory.vectors import MemoryVectors
 from dataspoke.catalogue import Dataset, Field
+from dataspoke.errors import Unauthenticated
 from dataspoke.health.model import Finding, HealthScore
 from dataspoke.health.service import HealthService
 from dataspoke.knowledge.service import KnowledgeService
-from dataspoke.ports.hub import Access
+from dataspoke.ports.hub import Access, Actor
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
@@ -98,6 +101,43 @@ class Counted:
         return call
 
 
+class Altered:
+    """A service or port with some methods replaced."""
+
+    def __init__(self, original: object, **methods: Any) -> None:
+        self._original = original
+        self._methods = methods
+
+    def __getattr__(self, name: str) -> Any:
+        return self._methods.get(name) or getattr(self._original, name)
+
+
+class WatchedFeed(MemoryFeed):
+    """Knows how many listen."""
+
+    def __init__(self, interval: timedelta) -> None:
+        super().__init__(interval)
+        self.listeners = 0
+        self._came = asyncio.Event()
+
+    async def heard_by(self, listeners: int) -> None:
+        """Wait until so many listen."""
+        async with asyncio.timeout(10):
+            while self.listeners < listeners:
+                self._came.clear()
+                await self._came.wait()
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[None]]:
+        self.listeners += 1
+        self._came.set()
+        try:
+            async with super().listen() as turns:
+                yield turns
+        finally:
+            self.listeners -= 1
+
+
 class Subgraph:
     """The application with everything behind it.
 
@@ -111,7 +151,7 @@ class Subgraph:
         self.store = MemoryStore(self.clock)
         self.vectors = MemoryVectors()
         self.embedder = SynonymEmbedder()
-        self.feed = MemoryFeed(timedelta(milliseconds=20))
+        self.feed = WatchedFeed(timedelta(milliseconds=20))
         hub: Any = Counted(self.hub, self.calls)
         store: Any = Counted(self.store, self.calls)
         vectors: Any = Counted(self.vectors, self.calls)
@@ -125,14 +165,15 @@ class Subgraph:
             ),
         )
         self._present: list[str] = []
+        self.withdrawn: set[str] = set()
         self._settings = settings or SubgraphSettings()
-        self.app: Starlette = create_app(self.services, self.hub.actor, self._settings, **options)
+        self.app: Starlette = create_app(self.services, self.identify, self._settings, **options)
 
     def serving(self, *, identify: Identify | None = None, **services: Any) -> "Subgraph":
         """Return the same with another application, on some other services."""
         other = copy(self)
         other.services = replace(self.services, **services)
-        other.app = create_app(other.services, identify or self.hub.actor, self._settings)
+        other.app = create_app(other.services, identify or self.identify, self._settings)
         return other
 
     async def put(self, *names: str, failing: Sequence[str] = ()) -> None:
@@ -170,6 +211,12 @@ class Subgraph:
             await tx.save_alerts([alert_of(name) for name in failing])
             await tx.request_index([urn(name) for name in names])
         await self.knowledge.reindex(None)
+
+    async def identify(self, token: str) -> Actor:
+        """Return whose token it is, as the hub says; nobody's where it was withdrawn."""
+        if token in self.withdrawn:
+            raise Unauthenticated("The token has been withdrawn.")
+        return await self.hub.actor(token)
 
     def admit(self) -> None:
         """Make all tokens known; their rights reach to the datasets that there are by now."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dataspoke.errors import DependencyUnavailable
-from tests.support.subgraph import EDITOR, NOW, VIEWER, Subgraph, alert_of, urn
+from tests.support.subgraph import EDITOR, NOW, VIEWER, Altered, Subgraph, alert_of, urn
 
 EVERYTHING = """
     quality { status score results(first: 2) { value } alerts { id } }
@@ -206,11 +206,10 @@ async def test_the_status_names_what_works_and_what_does_not(subgraph: Subgraph)
 
 
 async def test_a_broken_dependency_costs_only_the_fields_that_need_it(subgraph: Subgraph) -> None:
-    class BrokenHealth:
-        async def scores_for(self, *_: object) -> Any:
-            raise DependencyUnavailable("store", "PostgreSQL does not answer.")
+    async def scores_for(*_: object) -> Any:
+        raise DependencyUnavailable("store", "PostgreSQL does not answer.")
 
-    broken = subgraph.serving(health=BrokenHealth())
+    broken = subgraph.serving(health=Altered(subgraph.services.health, scores_for=scores_for))
     answer = await broken.entities(
         "urn quality { status } healthScore { value }", ["orders", "stock"]
     )
