@@ -63,7 +63,7 @@ def create_app(
         reason = {"status": "not ready", "component": component.name, "reason": component.detail}
         return Response(orjson.dumps(reason), status_code=503, media_type=JSON)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/graphql", graphql, methods=["POST"]),
             WebSocketRoute("/graphql", sockets.serve),
@@ -72,6 +72,8 @@ def create_app(
         ],
         exception_handlers={HTTPException: _not_served},
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def server_config(app: Starlette, settings: SubgraphSettings) -> uvicorn.Config:

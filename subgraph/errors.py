@@ -36,6 +36,9 @@ def render(errors: Sequence[GraphQLError]) -> None:
         if cause is None and _is_of_the_request(error):
             error.message, _, _ = error.message.partition(" Did you mean")
             error.extensions = {"code": _request_code(error)}
+            if _has_too_many_tokens(error):
+                error.message += " Ask in parts."
+                error.extensions = {"code": LIMIT_EXCEEDED}
         elif isinstance(cause, DataSpokeError):
             if isinstance(cause, DependencyError) and id(cause) not in ids:
                 ids[id(cause)] = ""
@@ -45,9 +48,6 @@ def render(errors: Sequence[GraphQLError]) -> None:
         elif isinstance(cause, (CannotGetOperationTypeError, InvalidOperationTypeError)):
             error.message = unknown_operation(cause)
             error.extensions = {"code": BAD_REQUEST}
-        elif isinstance(cause, RecursionError) and error.path is None:
-            error.message = "The query is nested too deeply to be read; nest less."
-            error.extensions = {"code": LIMIT_EXCEEDED}
         else:
             failure = cause or error
             if id(failure) not in ids:
@@ -97,6 +97,10 @@ def _is_of_the_request(error: GraphQLError) -> bool:
     Within an answer that is so for arguments only: a field that cannot be serialised is our fault.
     """
     return error.path is None or not (error.nodes and isinstance(error.nodes[0], FieldNode))
+
+
+def _has_too_many_tokens(error: GraphQLError) -> bool:
+    return isinstance(error, GraphQLSyntaxError) and "tokens. Parsing aborted" in error.message
 
 
 def _request_code(error: GraphQLError) -> str:

@@ -94,7 +94,7 @@ class _Limits(SchemaExtension):
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
         # What cannot be parsed is left to be parsed, and reported, after this hook.
-        with suppress(GraphQLError, RecursionError):
+        with suppress(GraphQLError):
             if context.query:
                 context.graphql_document = self._parsed(context.query)
         yield
