@@ -1,14 +1,19 @@
 """The HTTP face: what is read, what is answered with, the gateway's secret, and the probes."""
 
 import asyncio
+import json
 import logging
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from dataspoke.settings import SubgraphSettings
 from dataspoke.status import Component, ComponentState
+from dataspoke.subgraph.http import Refused, negotiate
 from tests.support.asgi import event_stream
 from tests.support.subgraph import EDITOR, Altered, Subgraph
 
@@ -16,6 +21,7 @@ GRAPHQL = "application/graphql-response+json"
 STATUS = "{ dataspokeStatus { version } }"
 # What must be in no log and no answer.
 VALUE = "hunter" + str(2)
+FUZZED = Subgraph()
 SECRET = SubgraphSettings(gateway_secret=SecretStr("s3cret"))
 
 
@@ -169,6 +175,73 @@ async def test_there_is_nothing_else(subgraph: Subgraph, path: str) -> None:
     response = await subgraph.post(method="GET", path=path, headers={"accept": "text/html"})
     assert response.status_code == 404
     assert "html" not in response.text
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=6,
+)
+TOKENS = st.sampled_from(
+    [
+        "{",
+        "}",
+        "(",
+        ")",
+        "query",
+        "subscription",
+        "fragment",
+        "F",
+        "on",
+        "Query",
+        "...F",
+        "...",
+        "@include(if:",
+        "true)",
+        "__typename",
+        "dataspokeStatus",
+        "version",
+        "a:",
+        "$n",
+        "first:",
+        "1",
+        '"x"',
+        "]",
+    ]
+)
+
+
+@given(
+    st.binary(max_size=60)
+    | st.fixed_dictionaries(
+        {"query": st.text(max_size=40) | st.lists(TOKENS, max_size=20).map(" ".join) | JSON_VALUES},
+        optional={
+            "variables": JSON_VALUES,
+            "operationName": JSON_VALUES,
+            "extensions": JSON_VALUES,
+        },
+    ),
+    st.sampled_from(["application/json", GRAPHQL]),
+)
+@settings(deadline=None, max_examples=150)
+async def test_whatever_is_sent_is_answered_in_the_form_of_graphql(
+    body: bytes | dict[str, Any], accept: str
+) -> None:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": "application/json", "accept": accept}
+    response = await FUZZED.post(content=content, headers=headers)
+    assert response.status_code < 500, response.text
+    answer = response.json()
+    assert "data" in answer or answer["errors"]
+    for error in answer.get("errors", ()):
+        assert error["message"]
+        assert error["extensions"]["code"] != "INTERNAL"
+
+
+@given(st.text(max_size=40) | st.lists(st.sampled_from([*"*/;,=q. ", "json", "1"])).map("".join))
+async def test_any_accept_header_is_read_or_refused(accept: str) -> None:
+    with suppress(Refused):
+        assert negotiate(accept).best
 
 
 # --- the gateway's secret ---
