@@ -1,0 +1,79 @@
+// Configuration of Hive Gateway; `npm start` composes the supergraph and then reads this.
+
+import { existsSync, readFileSync } from 'node:fs';
+
+import { maxAliasesPlugin } from '@escape.tech/graphql-armor-max-aliases';
+import { defineConfig } from '@graphql-hive/gateway';
+import { unifiedGraphHandler } from '@graphql-hive/router-runtime';
+import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
+
+import { DATASPOKE, HUB } from './compose.mjs';
+import { useBodyLimit } from './plugins/body-limit.mjs';
+import { SUBSCRIPTION_OPTIONS, useCaller } from './plugins/caller.mjs';
+import { useHubEntities } from './plugins/entities.mjs';
+import { useFailures } from './plugins/failures.mjs';
+import { useMetrics } from './plugins/metrics.mjs';
+import { readSettings } from './settings.mjs';
+
+const MAX_BODY_BYTES = 1_000_000;
+const MAX_TOKENS = 2000;
+const MAX_DEPTH = 15;
+// As the subgraph has it.
+const MAX_ALIASES = 15;
+
+const settings = readSettings(process.env);
+
+export const gatewayConfig = defineConfig({
+  host: settings.host,
+  port: settings.port,
+  // One process: a container more is how it grows.
+  fork: 1,
+  supergraph: readFileSync(settings.supergraph, 'utf8'),
+  unifiedGraphHandler,
+  transportEntries: {
+    [HUB]: { location: `${settings.hubUrl}/api/graphql` },
+    [DATASPOKE]: {
+      location: `${settings.subgraphUrl}/graphql`,
+      options: { subscriptions: { kind: 'ws', location: '/graphql', ...SUBSCRIPTION_OPTIONS } },
+    },
+  },
+  upstreamTimeout: ({ subgraphName, executionRequest }) => {
+    if (executionRequest?.operationType === 'subscription') return undefined;
+    return subgraphName === HUB ? settings.hubTimeoutMs : settings.subgraphTimeoutMs;
+  },
+  plugins: () => [
+    useBodyLimit(MAX_BODY_BYTES),
+    useMetrics(),
+    useCaller(settings),
+    useHubEntities(),
+    useFailures(),
+    maxAliasesPlugin({ n: MAX_ALIASES }),
+  ],
+  maskedErrors: true,
+  batching: false,
+  // A page of another origin has no business here: callers send their token themselves.
+  cors: false,
+  maxTokens: MAX_TOKENS,
+  maxDepth: MAX_DEPTH,
+  blockFieldSuggestions: settings.production,
+  ...(settings.production && { disableIntrospection: {} }),
+  gracefulShutdownTimeout: 5000,
+  graphqlEndpoint: '/graphql',
+  healthCheckEndpoint: '/healthcheck',
+  readinessCheckEndpoint: '/readiness',
+  graphiql: settings.production ? false : graphiql(settings),
+  // Its own default page is another one; this one brings all that it needs with it.
+  renderGraphiQL,
+  landingPage: false,
+});
+
+function graphiql({ readyQuery, demoToken }) {
+  return {
+    title: 'DataSpoke',
+    ...(readyQuery && {
+      defaultQuery: existsSync(readyQuery) ? readFileSync(readyQuery, 'utf8') : readyQuery,
+    }),
+    ...(demoToken && { headers: JSON.stringify({ Authorization: `Bearer ${demoToken}` }, null, 2) }),
+    subscriptionsProtocol: 'SSE',
+  };
+}
