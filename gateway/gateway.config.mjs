@@ -68,12 +68,13 @@ export const gatewayConfig = defineConfig({
 });
 
 function graphiql({ readyQuery, demoToken }) {
+  const query = existsSync(readyQuery) ? readFileSync(readyQuery, 'utf8') : readyQuery;
   return {
     title: 'DataSpoke',
-    ...(readyQuery && {
-      defaultQuery: existsSync(readyQuery) ? readFileSync(readyQuery, 'utf8') : readyQuery,
-    }),
+    ...(query && { query, defaultQuery: query }),
     ...(demoToken && { headers: JSON.stringify({ Authorization: `Bearer ${demoToken}` }, null, 2) }),
+    // A token has no business in the browser's storage, and the next demo has another one.
+    shouldPersistHeaders: false,
     subscriptionsProtocol: 'SSE',
   };
 }

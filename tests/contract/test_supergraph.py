@@ -37,8 +37,8 @@ def hub_with(schema: GraphQLSchema, status: int = 200) -> Iterator[str]:
     async def introspect(_: Request) -> Response:
         return JSONResponse(answer, status)
 
-    with serving(Starlette(routes=[Route("/api/graphql", introspect, methods=["POST"])])) as url:
-        yield url
+    with serving(Starlette(routes=[Route("/api/graphql", introspect, methods=["POST"])])) as hub:
+        yield hub.url
 
 
 def datahub_and(sdl: str) -> GraphQLSchema:
@@ -191,8 +191,8 @@ def test_a_hub_that_is_still_starting_is_waited_for(tmp_path: Path) -> None:
         return JSONResponse({"data": data}, next(answers, 200))
 
     out = tmp_path / "supergraph.graphql"
-    with serving(Starlette(routes=[Route("/api/graphql", starting, methods=["POST"])])) as url:
-        done = run_script("compose.mjs", "--hub", url, "--out", str(out))
+    with serving(Starlette(routes=[Route("/api/graphql", starting, methods=["POST"])])) as hub:
+        done = run_script("compose.mjs", "--hub", hub.url, "--out", str(out))
     assert done.returncode == 0, done.stderr
     assert "answers HTTP 503. Waiting up to 60 s" in done.stderr
     assert out.exists()
