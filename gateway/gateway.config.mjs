@@ -45,8 +45,9 @@ export const gatewayConfig = defineConfig({
     useBodyLimit(MAX_BODY_BYTES),
     useMetrics(),
     useCaller(settings),
-    useHubEntities(),
+    // What fails is put into words before it is told of items.
     useFailures(),
+    useHubEntities(),
     maxAliasesPlugin({ n: MAX_ALIASES }),
   ],
   maskedErrors: true,
