@@ -4,7 +4,6 @@ import { existsSync, readFileSync } from 'node:fs';
 
 import { maxAliasesPlugin } from '@escape.tech/graphql-armor-max-aliases';
 import { defineConfig } from '@graphql-hive/gateway';
-import { unifiedGraphHandler } from '@graphql-hive/router-runtime';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 
 import { DATASPOKE, HUB } from './compose.mjs';
@@ -13,6 +12,7 @@ import { SUBSCRIPTION_OPTIONS, useCaller } from './plugins/caller.mjs';
 import { useHubEntities } from './plugins/entities.mjs';
 import { useFailures } from './plugins/failures.mjs';
 import { useMetrics } from './plugins/metrics.mjs';
+import { unifiedGraphHandler } from './router.mjs';
 import { readSettings } from './settings.mjs';
 
 const MAX_BODY_BYTES = 1_000_000;

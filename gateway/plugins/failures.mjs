@@ -28,7 +28,7 @@ export function useFailures() {
         try {
           result = await executor(request);
         } catch (error) {
-          return { errors: [publicError(error, name, log)] };
+          return thrown(error, name, log);
         }
         return result?.[Symbol.asyncIterator] ? mapped(result, shown, name, log) : shown(result);
       });
@@ -40,8 +40,14 @@ async function* mapped(results, shown, name, log) {
   try {
     for await (const result of results) yield shown(result);
   } catch (error) {
-    yield { errors: [publicError(error, name, log)] };
+    yield thrown(error, name, log);
   }
+}
+
+function thrown(error, name, log) {
+  // A WebSocket client throws the errors that a subgraph answers a subscription with, as a list.
+  const errors = Array.isArray(error) ? error : [error];
+  return { errors: errors.map((each) => publicError(each, name, log)) };
 }
 
 function publicError(error, name, log) {
@@ -72,6 +78,8 @@ function publicError(error, name, log) {
 
 /** Tell whether a side reported an error itself, in a GraphQL answer. */
 function isOwn(error) {
+  // As it came over a WebSocket; what closes one has no message.
+  if (!(error instanceof Error)) return typeof error.message === 'string';
   return (
     error.name === 'GraphQLError' &&
     error.originalError === undefined &&

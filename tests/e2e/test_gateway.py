@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from gql import Client, gql
+from gql import Client, GraphQLRequest
 from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
@@ -61,7 +61,7 @@ subscription ($urns: [String!], $after: String) {
   }
 }
 """
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def unsteady(
     hub = HubInFront(federation.hub.url)
     hub_port, subgraph_port = free_port(), free_port()
     with ExitStack() as stack, pytest.MonkeyPatch.context() as environment:
-        environment.setenv("DATASPOKE_HUB__TIMEOUT_S", "1.5")
+        environment.setenv("DATASPOKE_HUB__TIMEOUT_S", "5")
         with serving(hub.app, hub_port):
             gateway = stack.enter_context(
                 running_gateway(
@@ -341,7 +341,7 @@ def test_with_dataspoke_down_the_hubs_part_is_answered(unsteady: Unsteady) -> No
 
 def test_a_hub_that_is_slow_costs_its_own_part_only(unsteady: Unsteady) -> None:
     with unsteady.serving() as hub:
-        hub.delay_s = 4
+        hub.delay_s = 60
         answer = unsteady.gateway.ask(RANKING, token=EDITOR)
     assert answer["data"]["healthLeaderboard"]["edges"]
     assert {code for code, _ in codes(answer)} == {"DEPENDENCY_TIMEOUT"}
@@ -412,7 +412,7 @@ async def over_websocket(
         url=gateway.ws_url, init_payload={"Authorization": f"Bearer {token}"}
     )
     async with Client(transport=transport) as session:
-        async for change in session.subscribe(gql(LIVE), variable_values=variables):
+        async for change in session.subscribe(GraphQLRequest(LIVE, variable_values=variables)):
             yield change["qualityAlerts"]
 
 
@@ -492,7 +492,7 @@ async def test_an_upgrade_with_the_token_in_its_header_is_enough(
     raise_alert(federation, TABLES[8], AlertState.OPEN)
     async with asyncio.timeout(PATIENCE_S), Client(transport=transport) as session:
         variables = {"urns": [urn(TABLES[8])], "after": "0"}
-        events = session.subscribe(gql(LIVE), variable_values=variables)
+        events = session.subscribe(GraphQLRequest(LIVE, variable_values=variables))
         assert (await anext(events))["qualityAlerts"]["alert"]["state"] == "OPEN"
         await events.aclose()
 
@@ -505,7 +505,7 @@ async def test_nobody_follows_without_a_good_token(
     transport = WebsocketsTransport(url=gateway.ws_url, init_payload=parameters)
     async with asyncio.timeout(PATIENCE_S), Client(transport=transport) as session:
         with pytest.raises(TransportQueryError) as refused:
-            await anext(session.subscribe(gql(LIVE)))
+            await anext(session.subscribe(GraphQLRequest(LIVE)))
     assert "UNAUTHENTICATED" in str(refused.value.errors)
 
 
