@@ -1,5 +1,6 @@
 """docker-compose.yml against the Compose specification; no Docker engine is needed."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,3 +30,24 @@ def test_it_sets_only_settings_that_exist() -> None:
     known = {setting.variable for setting in described(Settings())}
     for name in ("subgraph", "worker", "migrate"):
         assert set(services[name]["environment"]) <= known
+
+
+def test_the_gateway_is_given_all_that_it_asks_for_in_production() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    given = set(services["gateway"]["environment"])
+    read = set(re.findall(r"'(DATASPOKE_\w+)'", (ROOT / "gateway" / "settings.mjs").read_text()))
+    assert given <= read
+    assert given >= {
+        "DATASPOKE_ENVIRONMENT",
+        "DATASPOKE_HUB__URL",
+        "DATASPOKE_HUB__TOKEN",
+        "DATASPOKE_SUBGRAPH__GATEWAY_SECRET",
+        "DATASPOKE_GATEWAY__SUBGRAPH_URL",
+        "DATASPOKE_GATEWAY__HOST",
+    }
+
+
+def test_the_gateways_page_of_settings_names_each_that_it_reads() -> None:
+    read = set(re.findall(r"'(DATASPOKE_\w+)'", (ROOT / "gateway" / "settings.mjs").read_text()))
+    page = (ROOT / "gateway" / "README.md").read_text()
+    assert set(re.findall(r"^\| `(DATASPOKE_\w+)` \|", page, re.M)) == read
