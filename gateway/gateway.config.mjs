@@ -3,17 +3,18 @@
 import { existsSync, readFileSync } from 'node:fs';
 
 import { maxAliasesPlugin } from '@escape.tech/graphql-armor-max-aliases';
-import { defineConfig } from '@graphql-hive/gateway';
+import { defineConfig, HTTPTransport } from '@graphql-hive/gateway';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 
 import { DATASPOKE, HUB } from './compose.mjs';
 import { useBodyLimit } from './plugins/body-limit.mjs';
-import { SUBSCRIPTION_OPTIONS, useCaller } from './plugins/caller.mjs';
+import { useCaller } from './plugins/caller.mjs';
 import { useHubEntities } from './plugins/entities.mjs';
 import { useFailures } from './plugins/failures.mjs';
 import { useMetrics } from './plugins/metrics.mjs';
 import { unifiedGraphHandler } from './router.mjs';
 import { readSettings } from './settings.mjs';
+import { socketTransport } from './sockets.mjs';
 
 const MAX_BODY_BYTES = 1_000_000;
 const MAX_TOKENS = 2000;
@@ -30,11 +31,12 @@ export const gatewayConfig = defineConfig({
   fork: 1,
   supergraph: readFileSync(settings.supergraph, 'utf8'),
   unifiedGraphHandler,
+  transports: { http: HTTPTransport, ws: socketTransport },
   transportEntries: {
     [HUB]: { location: `${settings.hubUrl}/api/graphql` },
     [DATASPOKE]: {
       location: `${settings.subgraphUrl}/graphql`,
-      options: { subscriptions: { kind: 'ws', location: '/graphql', ...SUBSCRIPTION_OPTIONS } },
+      options: { subscriptions: { kind: 'ws', location: '/graphql' } },
     },
   },
   upstreamTimeout: ({ subgraphName, executionRequest }) => {

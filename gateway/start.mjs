@@ -1,5 +1,6 @@
 // Composes the supergraph and starts the gateway.
 
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { ComposeError, composeTo } from './compose.mjs';
@@ -24,10 +25,12 @@ try {
 
 // After the environment is set, as libraries read it while they are loaded.
 const { Logger, run } = await import('@graphql-hive/gateway');
-const config = fileURLToPath(new URL('gateway.config.mjs', import.meta.url));
-process.argv.splice(2, process.argv.length, 'supergraph', '--config-path', config);
+const here = (file) => fileURLToPath(new URL(file, import.meta.url));
+const { dependencies } = JSON.parse(readFileSync(here('package.json'), 'utf8'));
+// It is a command line program, and takes its arguments from there.
+process.argv.splice(2, Infinity, 'supergraph', '--config-path', here('gateway.config.mjs'));
 try {
-  await run({ log: new Logger() });
+  await run({ log: new Logger(), version: dependencies['@graphql-hive/gateway'] });
 } catch (error) {
   console.error(error.code === 'EADDRINUSE' ? portTaken(error) : error);
   process.exit(1);

@@ -1,29 +1,13 @@
 // Who asks, and what each side is told of them.
 
-import { randomUUID } from 'node:crypto';
-
 import { createGraphQLError } from '@graphql-tools/utils';
 
 import { DATASPOKE } from '../compose.mjs';
 
-export const SECRET_HEADER = 'x-dataspoke-gateway';
+const SECRET_HEADER = 'x-dataspoke-gateway';
 
 // W3C Trace Context; where the caller has none, there is nothing to join.
 const TRACE_HEADERS = ['traceparent', 'tracestate'];
-
-/**
- * Options of the WebSocket to the subgraph, filled in for each operation.
- *
- * The gateway keeps one socket for each set of values, so a client's socket has one of its own
- * there: limits hold for each client, and no two callers meet on a socket.
- */
-export const SUBSCRIPTION_OPTIONS = Object.freeze({
-  headers: [
-    [SECRET_HEADER, '{context.caller.secret}'],
-    ['x-request-id', '{context.caller.connection}'],
-  ],
-  options: { connectionParams: { Authorization: '{context.caller.authorization}' } },
-});
 
 /**
  * Forward the caller's token and trace to both sides, and the gateway's secret to the subgraph.
@@ -32,16 +16,6 @@ export const SUBSCRIPTION_OPTIONS = Object.freeze({
  * request (or of the upgrade). Without one nothing but the schema can be asked for.
  */
 export function useCaller({ gatewaySecret }) {
-  const connections = new WeakMap();
-
-  function connectionOf(context) {
-    // The socket of a WebSocket client; an event stream over HTTP is a connection of its own.
-    const { socket } = context;
-    if (!socket) return randomUUID();
-    if (!connections.has(socket)) connections.set(socket, randomUUID());
-    return connections.get(socket);
-  }
-
   function refuse({ args, setResultAndStopExecution }) {
     if (!args.contextValue.caller.authorization && asksForData(args)) {
       setResultAndStopExecution({ errors: [unauthenticated()] });
@@ -57,8 +31,8 @@ export function useCaller({ gatewaySecret }) {
             parameter(context.connectionParams, 'authorization') ??
             headers?.get('authorization') ??
             '',
-          connection: connectionOf(context),
-          secret: gatewaySecret,
+          // The socket of a WebSocket client; an event stream is a connection of its own.
+          connection: context.socket ?? {},
           trace: Object.fromEntries(
             TRACE_HEADERS.map((name) => [name, headers?.get(name)]).filter(([, value]) => value),
           ),

@@ -1,6 +1,6 @@
 // What a caller is told where one side fails: what it is and what to do, no address, no trace.
 
-import { createGraphQLError } from '@graphql-tools/utils';
+import { createGraphQLError, isAsyncIterable, mapAsyncIterator } from '@graphql-tools/utils';
 
 import { HUB } from '../compose.mjs';
 
@@ -30,18 +30,11 @@ export function useFailures() {
         } catch (error) {
           return thrown(error, name, log);
         }
-        return result?.[Symbol.asyncIterator] ? mapped(result, shown, name, log) : shown(result);
+        if (!isAsyncIterable(result)) return shown(result);
+        return mapAsyncIterator(result, shown, (error) => thrown(error, name, log));
       });
     },
   };
-}
-
-async function* mapped(results, shown, name, log) {
-  try {
-    for await (const result of results) yield shown(result);
-  } catch (error) {
-    yield thrown(error, name, log);
-  }
 }
 
 function thrown(error, name, log) {

@@ -3,10 +3,10 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, aclosing, contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -483,6 +483,58 @@ async def test_each_subscriber_sees_what_they_may(
     assert seen[3] == {urn(table) for table in TABLES[5:8]}
 
 
+async def test_what_nobody_follows_any_more_is_closed(
+    gateway: RunningGateway, federation: Federation
+) -> None:
+    wanted = {"urns": [urn(TABLES[10])], "after": "0"}
+    raise_alert(federation, TABLES[10], AlertState.OPEN)
+    async with asyncio.timeout(PATIENCE_S), AsyncExitStack() as followers:
+        for follow in (over_websocket, over_sse):
+            events = await followers.enter_async_context(aclosing(follow(gateway, EDITOR, wanted)))
+            await anext(events)
+        # Each follower has a socket of its own there.
+        assert federation.sockets.count >= 2
+        assert "dataspoke_gateway_open_subscriptions 2" in await asyncio.to_thread(
+            metrics_of, gateway
+        )
+    await asyncio.to_thread(wait_until, lambda: federation.sockets.count == 0)
+    await asyncio.to_thread(
+        wait_until, lambda: "dataspoke_gateway_open_subscriptions 0" in metrics_of(gateway)
+    )
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def metrics_of(gateway: RunningGateway) -> str:
+    return httpx.get(f"{gateway.url}/metrics", timeout=30).text
+
+
+async def test_a_subscription_ends_with_an_error_when_dataspoke_goes_away(
+    unsteady: Unsteady, federation: Federation
+) -> None:
+    """Opened again in silence it would miss, or repeat, what happened meanwhile."""
+    wanted = {"urns": [urn(TABLES[11])], "after": "0"}
+    raise_alert(federation, TABLES[11], AlertState.OPEN)
+    async with asyncio.timeout(PATIENCE_S):
+        with unsteady.serving():
+            events = over_websocket(unsteady.gateway, EDITOR, wanted)
+            first = await anext(events)
+        with pytest.raises(TransportQueryError) as ended:
+            await anext(events)
+        assert "DEPENDENCY_UNAVAILABLE" in str(ended.value.errors)
+        await events.aclose()
+        raise_alert(federation, TABLES[11], AlertState.RESOLVED)
+        missed = {**wanted, "after": first["cursor"]}
+        with unsteady.serving():
+            async with aclosing(over_websocket(unsteady.gateway, EDITOR, missed)) as again:
+                assert (await anext(again))["alert"]["state"] == "RESOLVED"
+
+
 async def test_an_upgrade_with_the_token_in_its_header_is_enough(
     gateway: RunningGateway, federation: Federation
 ) -> None:
@@ -564,7 +616,7 @@ def test_what_is_too_large_is_refused(gateway: RunningGateway) -> None:
 
 def test_metrics_name_subgraphs_and_nothing_of_the_callers(gateway: RunningGateway) -> None:
     gateway.data("query HowAreYou { dataspokeStatus { version } }", token=EDITOR)
-    metrics = httpx.get(f"{gateway.url}/metrics").text
+    metrics = metrics_of(gateway)
     assert re.search(
         r'^dataspoke_gateway_subgraph_requests_total\{subgraph="dataspoke"\} \d+$', metrics, re.M
     )
@@ -596,23 +648,11 @@ def test_in_production_there_is_no_schema_to_read_and_no_page(unsteady: Unsteady
         assert "GraphiQL" not in page.text
 
 
-def test_it_starts_again_while_the_hub_is_down(federation: Federation, tmp_path: Path) -> None:
-    hub, port = HubInFront(federation.hub.url), free_port()
-    with ExitStack() as stack:
-        with serving(hub.app, port):
-            gateway = stack.enter_context(
-                running_gateway(
-                    tmp_path,
-                    hub_url=f"http://127.0.0.1:{port}",
-                    subgraph_url=federation.served.url,
-                    hub_token=SERVICE,
-                    gateway_secret=SECRET,
-                )
-            )
+def test_it_starts_again_while_the_hub_is_down(unsteady: Unsteady) -> None:
+    gateway = unsteady.gateway
+    with unsteady.serving(hub=False):
         gateway.process.stop()
         gateway.process.start()
-        assert (
-            "Going on with the supergraph composed last" in (tmp_path / "gateway.log").read_text()
-        )
+        assert "Going on with the supergraph composed last" in gateway.process.child.last_words()
         answer = gateway.ask("{ dataspokeStatus { version } }", token=EDITOR)
         assert answer["data"]["dataspokeStatus"]["version"]

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dataspoke.localhub.access import Role, User
 from dataspoke.localhub.proposals import Proposal
@@ -25,6 +26,24 @@ TABLES = tuple(f"orders_{number:02}" for number in range(12))
 CALLERS = tuple(f"caller-{number:02}" for number in range(len(TABLES)))
 
 
+class OpenSockets:
+    """Passes everything on to an application and counts the WebSockets that are open at it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.count = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+            return
+        self.count += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.count -= 1
+
+
 @dataclass(frozen=True, slots=True)
 class Federation:
     """The two sides, with the same datasets and the same callers."""
@@ -32,6 +51,7 @@ class Federation:
     hub: RunningHub
     subgraph: Subgraph
     served: Served
+    sockets: OpenSockets
 
     def hub_requests(self) -> int:
         """Return how many GraphQL operations the hub has executed, as it counts itself."""
@@ -50,7 +70,8 @@ def running_federation() -> Iterator[Federation]:
     for caller, table in zip(CALLERS, TABLES, strict=True):
         users[caller] = User(f"urn:li:corpuser:{caller}", Role.VIEWER, hidden=(f"*{table}*",))
     subgraph = Subgraph(SubgraphSettings(gateway_secret=SECRET))  # type: ignore[arg-type]
-    with running_hub(users=users) as hub, serving(subgraph.app) as served:
+    sockets = OpenSockets(subgraph.app)
+    with running_hub(users=users) as hub, serving(sockets) as served:
         hub.storage.write(
             [
                 Proposal(
@@ -65,7 +86,7 @@ def running_federation() -> Iterator[Federation]:
         served.run(subgraph.put(*TABLES, failing=TABLES[:1]))
         for caller, table in zip(CALLERS, TABLES, strict=True):
             subgraph.hub.admit(caller, f"urn:li:corpuser:{caller}", rights={urn(table): None})
-        yield Federation(hub, subgraph, served)
+        yield Federation(hub, subgraph, served, sockets)
 
 
 @dataclass(slots=True)
