@@ -1,5 +1,6 @@
 """The supergraph of DataHub's whole interface and DataSpoke's SDL, as the gateway composes it."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -247,6 +248,16 @@ def test_a_wrong_setting_is_told_in_a_line(settings: dict[str, str], said: str) 
     (line,) = started.stderr.splitlines()
     assert line.startswith(said)
     assert "secret" not in line
+
+
+def test_an_address_that_cannot_be_listened_on_is_told_in_a_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        started = run_script("start.mjs", env={"DATASPOKE_GATEWAY__PORT": port})
+    assert started.returncode == 1
+    (line,) = started.stderr.splitlines()
+    assert line.startswith(f"127.0.0.1:{port} is taken")
+    assert "DATASPOKE_GATEWAY__PORT" in line
 
 
 def test_production_wants_every_setting_that_has_no_safe_default() -> None:
