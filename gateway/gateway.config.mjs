@@ -1,9 +1,12 @@
-// Configuration of Hive Gateway; `npm start` composes the supergraph and then reads this.
+// Configuration of Hive Gateway, read once the supergraph is there.
 
 import { existsSync, readFileSync } from 'node:fs';
 
+import { blockFieldSuggestionsPlugin } from '@escape.tech/graphql-armor-block-field-suggestions';
 import { maxAliasesPlugin } from '@escape.tech/graphql-armor-max-aliases';
-import { defineConfig, HTTPTransport } from '@graphql-hive/gateway';
+import { maxDepthPlugin } from '@escape.tech/graphql-armor-max-depth';
+import { maxTokensPlugin } from '@escape.tech/graphql-armor-max-tokens';
+import httpTransport from '@graphql-mesh/transport-http';
 import { renderGraphiQL } from '@graphql-yoga/render-graphiql';
 
 import { DATASPOKE, HUB } from './compose.mjs';
@@ -16,7 +19,7 @@ import { unifiedGraphHandler } from './router.mjs';
 import { readSettings } from './settings.mjs';
 import { socketTransport } from './sockets.mjs';
 
-const MAX_BODY_BYTES = 1_000_000;
+export const MAX_BODY_BYTES = 1_000_000;
 const MAX_TOKENS = 2000;
 const MAX_DEPTH = 15;
 // As the subgraph has it.
@@ -24,14 +27,10 @@ const MAX_ALIASES = 15;
 
 const settings = readSettings(process.env);
 
-export const gatewayConfig = defineConfig({
-  host: settings.host,
-  port: settings.port,
-  // One process: a container more is how it grows.
-  fork: 1,
+export const gatewayConfig = {
   supergraph: readFileSync(settings.supergraph, 'utf8'),
   unifiedGraphHandler,
-  transports: { http: HTTPTransport, ws: socketTransport },
+  transports: { http: httpTransport, ws: socketTransport },
   transportEntries: {
     [HUB]: { location: `${settings.hubUrl}/api/graphql` },
     [DATASPOKE]: {
@@ -50,25 +49,24 @@ export const gatewayConfig = defineConfig({
     // What fails is put into words before it is told of items.
     useFailures(),
     useHubEntities(),
+    maxTokensPlugin({ n: MAX_TOKENS }),
+    maxDepthPlugin({ n: MAX_DEPTH }),
     maxAliasesPlugin({ n: MAX_ALIASES }),
+    ...(settings.production ? [blockFieldSuggestionsPlugin()] : []),
   ],
   maskedErrors: true,
   batching: false,
   // A page of another origin has no business here: callers send their token themselves.
   cors: false,
-  maxTokens: MAX_TOKENS,
-  maxDepth: MAX_DEPTH,
-  blockFieldSuggestions: settings.production,
   ...(settings.production && { disableIntrospection: {} }),
-  gracefulShutdownTimeout: 5000,
   graphqlEndpoint: '/graphql',
   healthCheckEndpoint: '/healthcheck',
   readinessCheckEndpoint: '/readiness',
   graphiql: settings.production ? false : graphiql(settings),
-  // Its own default page is another one; this one brings all that it needs with it.
+  // Brings all that it needs with it; the default page fetches its parts from elsewhere.
   renderGraphiQL,
   landingPage: false,
-});
+};
 
 function graphiql({ readyQuery, demoToken }) {
   const query = existsSync(readyQuery) ? readFileSync(readyQuery, 'utf8') : readyQuery;

@@ -1,13 +1,9 @@
 // Composes the supergraph and starts the gateway.
 
-import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { fileURLToPath } from 'node:url';
 
 import { ComposeError, composeTo } from './compose.mjs';
 import { readSettings, SettingsError, VARIABLES } from './settings.mjs';
-
-const here = (file) => fileURLToPath(new URL(file, import.meta.url));
 
 // Libraries are faster in it, and tell callers less.
 process.env.NODE_ENV ??= 'production';
@@ -21,12 +17,9 @@ try {
     timeoutMs: settings.hubTimeoutMs,
     say: (line) => console.error(line),
   });
-  // After the environment is set, as libraries read it while they are loaded.
-  const { Logger, run } = await import('@graphql-hive/gateway');
-  const { dependencies } = JSON.parse(readFileSync(here('package.json'), 'utf8'));
-  // It is a command line program, and takes its arguments from there.
-  process.argv.splice(2, Infinity, 'supergraph', '--config-path', here('gateway.config.mjs'));
-  await run({ log: new Logger(), version: dependencies['@graphql-hive/gateway'] });
+  // After the environment is set and the supergraph is there: both are read while it is loaded.
+  const { serve } = await import('./serve.mjs');
+  await serve(settings);
 } catch (error) {
   const expected = error instanceof SettingsError || error instanceof ComposeError;
   console.error(expected ? error.message : error);

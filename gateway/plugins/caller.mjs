@@ -1,6 +1,7 @@
 // Who asks, and what each side is told of them.
 
 import { createGraphQLError } from '@graphql-tools/utils';
+import { getOperationAST, Kind } from 'graphql';
 
 import { DATASPOKE } from '../compose.mjs';
 
@@ -67,11 +68,9 @@ function parameter(parameters, wanted) {
 
 /** Tell whether an operation has a root field other than those of introspection. */
 function asksForData({ document, operationName }) {
-  const operations = document.definitions.filter(({ kind }) => kind === 'OperationDefinition');
-  const chosen =
-    operations.find(({ name }) => operationName && name?.value === operationName) ?? operations[0];
-  return chosen.selectionSet.selections.some(
-    ({ kind, name }) => kind !== 'Field' || !name.value.startsWith('__'),
+  const operation = getOperationAST(document, operationName);
+  return operation?.selectionSet.selections.some(
+    ({ kind, name }) => kind !== Kind.FIELD || !name.value.startsWith('__'),
   );
 }
 

@@ -1,6 +1,7 @@
 // Prometheus metrics at /metrics. Labels hold only what the gateway itself chooses: names of
 // operations are the callers', and without number.
 
+import { getOperationAST } from 'graphql';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** Count operations, and requests to each side with the time they took. */
@@ -49,7 +50,7 @@ export function useMetrics() {
       return ({ response }) => void stop({ status: response.status });
     },
     onExecute({ args }) {
-      const type = operationType(args);
+      const type = getOperationAST(args.document, args.operationName)?.operation ?? 'query';
       return {
         onExecuteDone({ result }) {
           operations.inc({ type, errors: result?.errors?.length ? 'yes' : 'no' });
@@ -68,10 +69,4 @@ export function useMetrics() {
       };
     },
   };
-}
-
-function operationType({ document, operationName }) {
-  const operations = document.definitions.filter(({ kind }) => kind === 'OperationDefinition');
-  const chosen = operations.find(({ name }) => operationName && name?.value === operationName);
-  return (chosen ?? operations[0])?.operation ?? 'query';
 }

@@ -5,15 +5,19 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager
+from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 from gql import Client, GraphQLRequest
-from gql.transport.exceptions import TransportQueryError
+from gql.transport.exceptions import TransportError, TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosedError
+from websockets.frames import CloseCode
+from websockets.typing import Subprotocol
 
 from dataspoke.embedded.child import free_port
 from dataspoke.quality.model import AlertState
@@ -267,6 +271,16 @@ def test_without_a_token_nothing_but_the_schema_is_told(
     assert told["data"]["__schema"]["queryType"]["name"] == "Query"
     hidden_in_a_fragment = "{ ...F } fragment F on Query { dataspokeStatus { version } }"
     assert codes(gateway.ask(hidden_in_a_fragment, token=None)) == [("UNAUTHENTICATED", "")]
+
+
+def test_what_names_no_operation_is_refused_by_itself(gateway: RunningGateway) -> None:
+    for query in (
+        "query A { __typename } query B { __typename }",
+        "fragment F on Query { __typename }",
+    ):
+        answer = gateway.ask(query, token=None)
+        assert answer.get("data") is None
+        assert "Unexpected error" not in json.dumps(answer)
 
 
 def test_a_token_that_nobody_knows_is_refused_by_both(gateway: RunningGateway) -> None:
@@ -614,6 +628,19 @@ def test_what_is_too_large_is_refused(gateway: RunningGateway) -> None:
     assert batch.status_code == 400
 
 
+async def test_a_message_that_is_too_large_is_refused(gateway: RunningGateway) -> None:
+    protocol = Subprotocol("graphql-transport-ws")
+    async with connect(gateway.ws_url, subprotocols=[protocol]) as socket:
+        await socket.send(
+            json.dumps({"type": "connection_init", "payload": {"x": "y" * 1_000_001}})
+        )
+        with pytest.raises(ConnectionClosedError) as closed:
+            async with asyncio.timeout(PATIENCE_S):
+                await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == CloseCode.MESSAGE_TOO_BIG
+
+
 def test_metrics_name_subgraphs_and_nothing_of_the_callers(gateway: RunningGateway) -> None:
     gateway.data("query HowAreYou { dataspokeStatus { version } }", token=EDITOR)
     metrics = metrics_of(gateway)
@@ -646,6 +673,30 @@ def test_in_production_there_is_no_schema_to_read_and_no_page(unsteady: Unsteady
         assert "dataspokeStatus" not in json.dumps(mistaken)
         page = httpx.get(unsteady.gateway.graphql_url, headers={"accept": "text/html"})
         assert "GraphiQL" not in page.text
+
+
+async def test_it_ends_in_good_time_while_it_is_followed(unsteady: Unsteady) -> None:
+    raise_alert(unsteady.federation, TABLES[0], AlertState.ACKNOWLEDGED)
+    wanted = {"urns": [urn(TABLES[0])], "after": "0"}
+    with unsteady.serving():
+        async with AsyncExitStack() as followers:
+            for follow in (over_websocket, over_sse):
+                events = follow(unsteady.gateway, EDITOR, wanted)
+                await anext(events)
+                followers.push_async_callback(_end, events)
+            process = unsteady.gateway.process
+            await asyncio.to_thread(process.stop)
+            # Otherwise it was killed.
+            assert process.child.process.returncode == 0
+            assert "Stopping" in process.child.last_words()
+        await asyncio.to_thread(process.start)
+
+
+async def _end(events: AsyncIterator[object]) -> None:
+    """Take what is left of a stream that was cut off."""
+    with suppress(TransportError, httpx.TransportError):
+        async for _ in events:
+            pass
 
 
 def test_it_starts_again_while_the_hub_is_down(unsteady: Unsteady) -> None:

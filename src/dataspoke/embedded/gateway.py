@@ -37,7 +37,7 @@ class Gateway:
         """
         self._folder = gateway_directory()
         self._node = node()
-        if not (self._folder / "node_modules" / "@graphql-hive" / "gateway").is_dir():
+        if not (self._folder / "node_modules" / "@graphql-hive" / "gateway-runtime").is_dir():
             raise ConfigurationError("The gateway's packages are missing: run `make setup`.")
         self._log = directory / "gateway.log"
         self.port = free_port(port)
