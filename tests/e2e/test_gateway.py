@@ -669,6 +669,11 @@ def test_in_production_there_is_no_schema_to_read_and_no_page(unsteady: Unsteady
         answer = unsteady.gateway.ask("{ __schema { types { name } } }", token=EDITOR)
         assert "data" not in answer
         assert "introspection" in answer["errors"][0]["message"].lower()
+        for internal in (
+            "{ _service { sdl } }",
+            "{ _entities(representations: []) { __typename } }",
+        ):
+            assert "data" not in unsteady.gateway.ask(internal, token=EDITOR)
         mistaken = unsteady.gateway.ask("{ dataspokeStatu { version } }", token=EDITOR)
         assert "dataspokeStatus" not in json.dumps(mistaken)
         page = httpx.get(unsteady.gateway.graphql_url, headers={"accept": "text/html"})
