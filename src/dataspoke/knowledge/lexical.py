@@ -86,7 +86,12 @@ def bm25(
     """Return what one term of a question adds to a document's rank; above 0.
 
     ``frequency`` and ``length`` (the sum of a document's frequencies) are weighted as in
-    ``frequencies``. The inverse document frequency is Lucene's, which is never negative.
+    ``frequencies``.
     """
-    rarity = math.log(1 + (documents - documents_with + 0.5) / (documents_with + 0.5))
-    return rarity * frequency * (K1 + 1) / (frequency + K1 * (1 - B + B * length / mean_length))
+    saturated = frequency * (K1 + 1) / (frequency + K1 * (1 - B + B * length / mean_length))
+    return rarity(documents_with, documents) * saturated
+
+
+def rarity(documents_with: int, documents: int) -> float:
+    """Return a term's inverse document frequency, Lucene's, which is above 0 for every term."""
+    return math.log(1 + (documents - documents_with + 0.5) / (documents_with + 0.5))
