@@ -14,7 +14,6 @@ from dataspoke.errors import (
     DependencyUnavailable,
 )
 
-_PORT = "store"
 # SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CANCELLED = "57014"
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -26,21 +25,21 @@ _UNDEFINED_COLUMN = "42703"
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(port: str = "store") -> Iterator[None]:
     """Raise the library's errors as DataSpoke's; keep what else the body raises as it is."""
     try:
         yield
     except DBAPIError as error:
-        raise _translate(error) from error
+        raise _translate(error, port) from error
     except PoolTimeout as error:
         raise DependencyUnavailable(
-            _PORT, "All connections to PostgreSQL are taken; try again."
+            port, "All connections to PostgreSQL are taken; try again."
         ) from error
     except TimeoutError as error:
-        raise DependencyTimeout(_PORT, "PostgreSQL did not answer in time.") from error
+        raise DependencyTimeout(port, "PostgreSQL did not answer in time.") from error
     except OSError as error:
         raise DependencyUnavailable(
-            _PORT, "PostgreSQL cannot be reached; is it running at DATASPOKE_STORE__URL?"
+            port, "PostgreSQL cannot be reached; is it running at DATASPOKE_STORE__URL?"
         ) from error
 
 
@@ -49,16 +48,16 @@ def sqlstate(error: DBAPIError) -> str:
     return getattr(error.orig, "sqlstate", None) or ""
 
 
-def _translate(error: DBAPIError) -> DataSpokeError:
+def _translate(error: DBAPIError, port: str) -> DataSpokeError:
     state = sqlstate(error)
     if state in (_CANCELLED, _LOCK_NOT_AVAILABLE, _IDLE_IN_TRANSACTION):
-        return DependencyTimeout(_PORT, "PostgreSQL gave up on a statement that took too long.")
+        return DependencyTimeout(port, "PostgreSQL gave up on a statement that took too long.")
     if error.connection_invalidated or state.startswith(_RETRYABLE):
-        return DependencyUnavailable(_PORT, "PostgreSQL broke off; try again.")
+        return DependencyUnavailable(port, "PostgreSQL broke off; try again.")
     if state in (_UNDEFINED_TABLE, _UNDEFINED_COLUMN):
         return ConfigurationError("The database lacks a table; run `dataspoke db upgrade`.")
     if state.startswith(_NO_ACCESS):
         return ConfigurationError(
             f"PostgreSQL refuses the login of DATASPOKE_STORE__URL: {error.orig}"
         )
-    return DependencyRejected(_PORT, "PostgreSQL refused a statement.")
+    return DependencyRejected(port, "PostgreSQL refused a statement.")
