@@ -69,18 +69,18 @@ class StatusService:
         Any caller whom the hub knows may ask: it names no dataset and no person.
         """
         others = asyncio.gather(*(self._ask(name, probe) for name, probe in self._probes.items()))
-        (hub, info), (store, _), (queue, counts), (vectors, urns) = await asyncio.gather(
+        (hub, info), (store, _), (queue, counts), (vectors, documents) = await asyncio.gather(
             self._ask("hub", self._hub.info),
             self._ask("store", self._store.ping),
             self._ask("jobs", self._jobs.counts),
-            self._ask("vectors", self._vectors.urns),
+            self._ask("vectors", self._vectors.count),
         )
         return Status(
             version=version("dataspoke"),
             components=(hub, store, queue, vectors, *(component for component, _ in await others)),
             hub=info,
             jobs=counts,
-            indexed_documents=None if urns is None else len(urns),
+            indexed_documents=documents,
         )
 
     async def ready(self) -> Component:

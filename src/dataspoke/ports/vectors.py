@@ -47,6 +47,10 @@ class Vectors(Protocol):
         """Return the urns of all stored documents."""
         ...
 
+    async def count(self) -> int:
+        """Return the number of stored documents."""
+        ...
+
     async def search(
         self,
         text: str,

@@ -36,6 +36,9 @@ class MemoryVectors:
     async def urns(self) -> frozenset[str]:
         return frozenset(self._entries)
 
+    async def count(self) -> int:
+        return len(self._entries)
+
     async def search(
         self,
         text: str,
