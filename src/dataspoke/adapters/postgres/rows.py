@@ -1,12 +1,15 @@
 """Between rows and the domain's values."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import Row
 
 from dataspoke.health.model import Finding, HealthScore
+from dataspoke.knowledge.model import Document, Part, PartKind
+from dataspoke.ports.vectors import Entry
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
@@ -94,3 +97,34 @@ def alert(row: Row[Any]) -> Alert:
 
 def alert_change(row: Row[Any]) -> AlertChange:
     return AlertChange(row.cursor, alert(row))
+
+
+def document_values(entry: Entry, length: float) -> Mapping[str, Any]:
+    document = entry.document
+    return {
+        "urn": document.urn,
+        "version": entry.version,
+        "content_hash": document.content_hash,
+        "platform": document.platform,
+        "tags": document.tags,
+        "owners": document.owners,
+        "domain": document.domain,
+        "length": length,
+    }
+
+
+def content_values(document_id: int, entry: Entry) -> Mapping[str, Any]:
+    return {
+        "document_id": document_id,
+        "content": asdict(entry.document),
+        "model": entry.model,
+        "vector": entry.vector,
+    }
+
+
+def document(content: Mapping[str, Any]) -> Document:
+    parts = (
+        Part(PartKind(part["kind"]), part["label"], part["words"]) for part in content["parts"]
+    )
+    tags, owners = tuple(content["tags"]), tuple(content["owners"])
+    return Document(**{**content, "parts": tuple(parts), "tags": tags, "owners": owners})

@@ -3,7 +3,12 @@
 Urns sort by code point (collation C), so that pages break where Python would break them.
 """
 
+import hashlib
+
+from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
+    JSON,
+    REAL,
     BigInteger,
     CheckConstraint,
     Column,
@@ -18,10 +23,13 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    cast,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+NEAREST_INDEX_PREFIX = "ix_document_contents_nearest_"
 
 metadata = MetaData(
     naming_convention={
@@ -34,6 +42,7 @@ metadata = MetaData(
 )
 
 URN = Text(collation="C")
+TERM = Text(collation="C")
 TIME = DateTime(timezone=True)
 
 jobs = Table(
@@ -193,3 +202,97 @@ audit_log = Table(
     Column("action", Text, nullable=False),
     Column("subjects", ARRAY(Text), nullable=False),
 )
+
+# What a search filters by is kept apart from what it returns, so that it reads few pages.
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("urn", URN, nullable=False, unique=True),
+    Column("version", BigInteger, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("owners", ARRAY(Text), nullable=False),
+    Column("domain", Text),
+    # The sum of its terms' frequencies.
+    Column("length", Double, nullable=False),
+    Index("ix_documents_platform", "platform"),
+    Index("ix_documents_tags", "tags", postgresql_using="gin"),
+    Index("ix_documents_owners", "owners", postgresql_using="gin"),
+    Index("ix_documents_domain", "domain"),
+)
+
+# ``content`` is JSON, not JSONB: it keeps what JSONB and text refuse, such as a NUL or half an
+# emoji at the end of a description that was cut. A vector has the length that its model gives.
+document_contents = Table(
+    "document_contents",
+    metadata,
+    Column(
+        "document_id",
+        BigInteger,
+        ForeignKey("documents.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("content", JSON, nullable=False),
+    Column("model", Text),
+    Column("vector", HALFVEC),
+    Index("ix_document_contents_model", "model"),
+)
+
+# Which documents hold a term. It carries the document's length, so that a common term is scored
+# from the index alone. No foreign key: only one writer at a time changes it, with the document.
+postings = Table(
+    "postings",
+    metadata,
+    Column("document_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("term", TERM, primary_key=True),
+    Column("frequency", REAL, nullable=False),
+    Column("length", REAL, nullable=False),
+    Index(
+        "ix_postings_term",
+        "term",
+        postgresql_include=["document_id", "frequency", "length"],
+    ),
+)
+
+# In how many documents a term is; 0 where the last of them went.
+term_counts = Table(
+    "term_counts",
+    metadata,
+    Column("term", TERM, primary_key=True),
+    Column("documents", BigInteger, nullable=False),
+)
+
+# One row: how many documents there are, and the sum of their lengths.
+document_totals = Table(
+    "document_totals",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("documents", BigInteger, nullable=False),
+    Column("length", Double, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
+
+def nearest_index(model: str, dimensions: int) -> Index:
+    """Return the HNSW index over the vectors of one model.
+
+    The adapter makes it before the model's first vector is stored: HNSW needs a fixed number of
+    dimensions, and models come and go while the service runs. One index for each model also
+    means that a search never walks through vectors it cannot compare.
+    """
+    name = f"{NEAREST_INDEX_PREFIX}{hashlib.sha256(model.encode()).hexdigest()[:16]}"
+    # Not of ``metadata``: the migrations do not know of it.
+    table = Table(
+        document_contents.name, MetaData(), Column("model", Text), Column("vector", HALFVEC)
+    )
+    return Index(
+        name,
+        cast(table.c.vector, HALFVEC(dimensions)).label("vector"),
+        postgresql_using="hnsw",
+        postgresql_with={"m": 16, "ef_construction": 64},
+        postgresql_ops={"vector": "halfvec_ip_ops"},
+        postgresql_where=table.c.model == model,
+    )
