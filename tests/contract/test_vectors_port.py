@@ -1,0 +1,526 @@
+"""What any search index does: the one in memory and the one on PostgreSQL, by the same tests."""
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dataspoke.adapters.memory.vectors import MemoryVectors
+from dataspoke.adapters.postgres.engine import create_engine
+from dataspoke.adapters.postgres.vectors import PostgresVectors
+from dataspoke.errors import (
+    ConfigurationError,
+    DependencyRejected,
+    DependencyTimeout,
+    DependencyUnavailable,
+)
+from dataspoke.knowledge.lexical import split_words
+from dataspoke.knowledge.model import Candidate, Document, Part, PartKind, SearchFilters
+from dataspoke.ports.vectors import Entry, Vectors
+from dataspoke.settings import StoreSettings
+from tests.support.databases import new_database
+
+Vector = NDArray[np.float32]
+
+MODEL = "small@8"
+ANY = SearchFilters()
+# Half precision keeps 11 bits of each of a unit vector's components.
+PRECISION = 2e-3
+
+
+def unit(*values: float) -> Vector:
+    vector = np.zeros(8, dtype=np.float32)
+    vector[: len(values)] = values
+    return vector / np.linalg.norm(vector)
+
+
+def document(urn: str, name: str = "", *columns: str, **changes: object) -> Document:
+    parts = (
+        Part(PartKind.NAME, name, split_words(name)),
+        *(Part(PartKind.COLUMN, column, split_words(column)) for column in columns),
+    )
+    found = Document(
+        urn=urn,
+        title=name,
+        text=split_words(" ".join((name, *columns))),
+        parts=tuple(part for part in parts if part.words),
+        platform="urn:li:dataPlatform:hive",
+        tags=(),
+        owners=(),
+        domain=None,
+        content_hash=f"hash of {urn}",
+    )
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def entry(
+    found: Document, vector: Vector | None = None, version: int = 1, model: str | None = MODEL
+) -> Entry:
+    return Entry(found, vector, None if vector is None else model, version)
+
+
+def urns(candidates: Sequence[Candidate]) -> list[str]:
+    return [candidate.document.urn for candidate in candidates]
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def vectors(request: pytest.FixtureRequest) -> Vectors:
+    if request.param == "memory":
+        return MemoryVectors()
+    engine: AsyncEngine = request.getfixturevalue("emptied")
+    return PostgresVectors(engine)
+
+
+async def test_documents_come_back_as_they_were_stored(vectors: Vectors) -> None:
+    stored = document(
+        "a",
+        "custOrders",
+        "customer_id",
+        tags=("urn:li:tag:b", "urn:li:tag:a"),
+        owners=("urn:li:corpuser:o",),
+        domain="urn:li:domain:d",
+        # What the database's own text and jsonb would refuse.
+        title="a NUL \0 and half an emoji \ud83d",
+    )
+    await vectors.upsert([entry(stored, unit(1))])
+    (found,) = await vectors.search("orders", unit(1), MODEL, ANY, 5)
+    assert found.document == stored
+    assert found.lexical is not None
+    assert found.lexical > 0
+    assert found.similarity == pytest.approx(1, abs=PRECISION)
+    assert await vectors.versions(["b", "a"]) == {"a": ("hash of a", MODEL)}
+    assert await vectors.urns() == {"a"}
+    assert await vectors.count() == 1
+
+
+async def test_nothing_stored_is_nothing_found(vectors: Vectors) -> None:
+    await vectors.upsert([])
+    await vectors.delete({})
+    await vectors.delete({"a": 1})
+    assert await vectors.search("orders", unit(1), MODEL, ANY, 5) == []
+    assert await vectors.neighbours(["a"], 5) == {}
+    assert await vectors.versions(["a"]) == {}
+    assert await vectors.urns() == frozenset()
+    assert await vectors.count() == 0
+
+
+async def test_an_older_document_does_not_replace_a_newer_one(vectors: Vectors) -> None:
+    await vectors.upsert([entry(document("a", "orders"), unit(1), 5)])
+    await vectors.upsert(
+        [entry(document("a", "customers"), unit(0, 1), 4), entry(document("b", "customers"))]
+    )
+    assert urns(await vectors.search("customers", None, None, ANY, 5)) == ["b"]
+    await vectors.upsert([entry(document("a", "customers"), unit(0, 1), 6)])
+    assert urns(await vectors.search("customers", None, None, ANY, 5)) == ["a", "b"]
+    assert await vectors.search("orders", None, None, ANY, 5) == []
+
+
+async def test_the_same_entry_twice_changes_nothing(vectors: Vectors) -> None:
+    entries = [entry(document("a", "orders"), unit(1)), entry(document("b", "lines"), unit(2, 1))]
+    await vectors.upsert(entries)
+    before = await vectors.search("orders lines", unit(1), MODEL, ANY, 5)
+    await vectors.upsert(entries)
+    await vectors.upsert([entries[0], entries[1], entries[0]])
+    assert await vectors.search("orders lines", unit(1), MODEL, ANY, 5) == before
+    assert await vectors.count() == 2
+
+
+async def test_of_one_urn_given_twice_the_newer_is_kept(vectors: Vectors) -> None:
+    old, new = document("a", "orders"), document("a", "customers")
+    await vectors.upsert([entry(new, None, 2), entry(old, None, 1)])
+    assert urns(await vectors.search("customers", None, None, ANY, 5)) == ["a"]
+
+
+async def test_a_document_newer_than_its_removal_stays(vectors: Vectors) -> None:
+    await vectors.upsert([entry(document(urn, "orders"), unit(1), 5) for urn in "abc"])
+    await vectors.delete({"a": 4, "b": 5, "c": 6, "unknown": 7})
+    assert await vectors.urns() == {"a"}
+    assert urns(await vectors.search("orders", unit(1), MODEL, ANY, 5)) == ["a"]
+    await vectors.upsert([entry(document("b", "orders"), unit(1), 7)])
+    assert await vectors.urns() == {"a", "b"}
+
+
+async def test_each_candidate_carries_both_scores(vectors: Vectors) -> None:
+    await vectors.upsert(
+        [
+            entry(document("words", "customer orders"), unit(0, 1)),
+            entry(document("meaning", "purchases"), unit(1)),
+            entry(document("bare", "orders")),
+            entry(document("neither", "regions"), unit(0, 0, 1)),
+        ]
+    )
+    found = await vectors.search("customer orders", unit(1, 0.1), MODEL, ANY, 2)
+    assert urns(found) == ["bare", "meaning", "words"]
+    bare, meaning, words = found
+    assert bare.similarity is None
+    assert meaning.lexical is None
+    assert (meaning.similarity or 0) > 0.9
+    assert (words.lexical or 0) > (bare.lexical or 0) > 0
+    assert words.similarity == pytest.approx(0.0995, abs=PRECISION)
+
+
+async def test_a_way_of_searching_without_a_question_is_left_out(vectors: Vectors) -> None:
+    await vectors.upsert(
+        [entry(document("a", "orders"), unit(1)), entry(document("b", "lines"), unit(0, 1))]
+    )
+    assert await vectors.search("", None, None, ANY, 5) == []
+    assert await vectors.search("  --  ", None, MODEL, ANY, 5) == []
+    by_vector = await vectors.search("", unit(1), MODEL, ANY, 1)
+    assert [(c.document.urn, c.lexical) for c in by_vector] == [("a", None)]
+    by_words = await vectors.search("lines", None, None, ANY, 5)
+    assert [(c.document.urn, c.similarity) for c in by_words] == [("b", None)]
+    assert await vectors.search("unheard of", None, None, ANY, 5) == []
+    assert urns(await vectors.search("unheard of", unit(1), MODEL, ANY, 1)) == ["a"]
+
+
+async def test_an_opposite_vector_is_found_too(vectors: Vectors) -> None:
+    await vectors.upsert([entry(document("a", "orders"), unit(-1))])
+    (found,) = await vectors.search("", unit(1), MODEL, ANY, 5)
+    assert found.similarity == pytest.approx(-1, abs=PRECISION)
+
+
+async def test_a_document_without_words_is_stored(vectors: Vectors) -> None:
+    await vectors.upsert([entry(document("a", ""), unit(1)), entry(document("b", "orders"))])
+    assert urns(await vectors.search("orders", unit(1), MODEL, ANY, 5)) == ["a", "b"]
+    await vectors.delete({"a": 1})
+    assert await vectors.count() == 1
+
+
+async def test_filters_keep_what_matches_one_urn_of_each(vectors: Vectors) -> None:
+    hive, kafka = "urn:li:dataPlatform:hive", "urn:li:dataPlatform:kafka"
+    await vectors.upsert(
+        [
+            entry(
+                document(
+                    f"{name} {tag} {owner} {domain}",
+                    "orders",
+                    platform=platform,
+                    tags=(tag, "other"),
+                    owners=(owner,),
+                    domain=domain,
+                ),
+                unit(1),
+            )
+            for name, platform in (("hive", hive), ("kafka", kafka))
+            for tag in ("t1", "t2")
+            for owner in ("o1", "o2")
+            for domain in ("d1", None)
+        ]
+    )
+
+    async def kept(**filters: tuple[str, ...]) -> set[str]:
+        by_words = await vectors.search("orders", None, None, SearchFilters(**filters), 50)
+        by_vector = await vectors.search("", unit(1), MODEL, SearchFilters(**filters), 50)
+        assert urns(by_words) == urns(by_vector)
+        return set(urns(by_words))
+
+    everything = await kept()
+    assert len(everything) == 16
+    for named in ({"platforms": (kafka,)}, {"tags": ("t1",)}, {"owners": ("o2",)}):
+        assert len(await kept(**named)) == 8
+    assert await kept(domains=("d1", "d2")) == {urn for urn in everything if urn.endswith("d1")}
+    assert await kept(platforms=(hive, kafka), tags=("t1", "t2", "t3")) == everything
+    assert await kept(
+        platforms=(hive,), tags=("t2",), owners=("o1", "missing"), domains=("d1",)
+    ) == {"hive t2 o1 d1"}
+    assert await kept(tags=("missing",)) == set()
+
+
+async def test_vectors_of_another_model_are_never_compared(vectors: Vectors) -> None:
+    longer = np.ones(16, dtype=np.float32) / 4
+    await vectors.upsert([entry(document(urn, "orders"), unit(1)) for urn in "abc"])
+    assert urns(await vectors.search("", longer, "larger@16", ANY, 5)) == []
+    await vectors.upsert([entry(document("b", "orders"), longer, 2, "larger@16")])
+    await vectors.upsert([entry(document("c", "orders"), unit(1), 2, "other@8")])
+    assert urns(await vectors.search("", unit(1), MODEL, ANY, 5)) == ["a"]
+    assert urns(await vectors.search("", longer, "larger@16", ANY, 5)) == ["b"]
+    by_words = await vectors.search("orders", unit(1), "other@8", ANY, 5)
+    assert [(c.document.urn, c.similarity is None) for c in by_words] == [
+        ("a", True),
+        ("b", True),
+        ("c", False),
+    ]
+    assert await vectors.neighbours(["a", "b", "c"], 5) == {"a": [], "b": [], "c": []}
+    assert (await vectors.versions(["b"]))["b"] == ("hash of b", "larger@16")
+
+
+async def test_neighbours_are_the_most_similar_others(vectors: Vectors) -> None:
+    await vectors.upsert(
+        [
+            entry(document("a"), unit(1)),
+            entry(document("b"), unit(1, 0.2)),
+            entry(document("c"), unit(1, 1)),
+            entry(document("d"), unit(0, 1)),
+            entry(document("bare")),
+        ]
+    )
+    found = await vectors.neighbours(["a", "d", "bare", "missing", "a"], 2)
+    assert {urn: [n.urn for n in near] for urn, near in found.items()} == {
+        "a": ["b", "c"],
+        "d": ["c", "b"],
+    }
+    assert found["a"][1].similarity == pytest.approx(2**-0.5, abs=PRECISION)
+    assert [n.urn for n in (await vectors.neighbours(["a"], 9))["a"]] == ["b", "c", "d"]
+
+
+WORDS = [
+    "order",
+    "customer",
+    "sale",
+    "name",
+    "date",
+    "id",
+    "item",
+    "price",
+    "region",
+    "store",
+    "city",
+    "stock",
+    "unit",
+]
+
+
+def catalogue(seed: int, size: int) -> list[Entry]:
+    """Documents of few words, so that many match; one in five without a vector."""
+    chance, noise = random.Random(seed), np.random.default_rng(seed)
+
+    def words(most: int) -> str:
+        return " ".join(chance.choices(WORDS, k=chance.randint(0, most)))
+
+    return [
+        entry(
+            document(
+                f"urn{number:03}",
+                words(3),
+                *(words(2) for _ in range(chance.randint(0, 6))),
+                platform=f"p{number % 3}",
+                tags=tuple({f"t{chance.randint(0, 5)}" for _ in range(chance.randint(0, 3))}),
+                owners=(f"o{chance.randint(0, 20)}",),
+                domain=chance.choice([None, "d1", "d2"]),
+            ),
+            unit(*noise.standard_normal(8)) if chance.random() > 0.2 else None,
+            version=chance.randint(1, 4),
+            model=chance.choice([MODEL, MODEL, "other@8"]),
+        )
+        for number in chance.sample(range(300), size)
+    ]
+
+
+def scores(candidates: Sequence[Candidate], name: str) -> Mapping[str, float]:
+    return {c.document.urn: s for c in candidates if (s := getattr(c, name)) is not None}
+
+
+def assert_best(found: Sequence[Candidate], everything: Sequence[Candidate], limit: int) -> None:
+    """Hold what an index found to all the candidates there are, apart from ties."""
+    best, plausible = set(), set()
+    for name, tolerance in (("lexical", 1e-6), ("similarity", PRECISION)):
+        known, given = scores(everything, name), scores(found, name)
+        assert given == pytest.approx(
+            {urn: known[urn] for urn in given}, rel=1e-6, abs=tolerance if limit else 0
+        )
+        assert given.keys() == known.keys() & set(urns(found))
+        ordered = sorted(known.values(), reverse=True)
+        last = ordered[limit - 1] if len(ordered) >= limit else -np.inf
+        best |= {urn for urn, value in known.items() if value > last + tolerance}
+        plausible |= {urn for urn, value in known.items() if value >= last - tolerance}
+    assert best <= set(urns(found)) <= plausible
+    assert urns(found) == sorted(urns(found))
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_both_indexes_answer_alike(emptied: AsyncEngine, seed: int) -> None:
+    """After any history of changes, so that the statistics behind the scores are the same too."""
+    chance = random.Random(seed)
+    memory, postgres = MemoryVectors(), PostgresVectors(emptied)
+    for round_ in range(4):
+        entries = catalogue(10 * seed + round_, 90)
+        gone = {f"urn{chance.randrange(300):03}": chance.randint(1, 4) for _ in range(60)}
+        for index in (memory, postgres):
+            await index.upsert(entries)
+            await index.delete(gone)
+    everyone = sorted(await memory.urns())
+    assert sorted(await postgres.urns()) == everyone
+    assert await postgres.count() == await memory.count()
+    assert await postgres.versions(everyone) == await memory.versions(everyone)
+    for filters in (
+        ANY,
+        SearchFilters(platforms=("p1",)),
+        SearchFilters(tags=("t1", "t2"), domains=("d1",)),
+        SearchFilters(owners=("o3",)),
+    ):
+        question = " ".join(chance.choices(WORDS, k=chance.randint(1, 5)))
+        asked = unit(*np.random.default_rng(seed).standard_normal(8))
+        for limit in (1, 7, 1000):
+            ask = (question, asked, MODEL, filters)
+            everything = await memory.search(*ask, 1000)
+            found = await postgres.search(*ask, limit)
+            assert_best(found, everything, limit)
+            documents = {candidate.document.urn: candidate.document for candidate in everything}
+            assert all(c.document == documents[c.document.urn] for c in found)
+    near, expected = await postgres.neighbours(everyone, 5), await memory.neighbours(everyone, 5)
+    assert near.keys() == expected.keys()
+    for urn, others in expected.items():
+        assert [n.similarity for n in near[urn]] == pytest.approx(
+            [n.similarity for n in others], abs=PRECISION
+        )
+
+
+async def test_a_walk_through_the_graph_finds_all_that_a_filter_keeps(
+    emptied: AsyncEngine,
+) -> None:
+    """However few: HNSW alone would give up before it has met the last of them."""
+    noise = np.random.default_rng(1)
+    rows = noise.standard_normal((3000, 8)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    entries = [
+        entry(document(f"{n:04}", "orders", tags=("rare",) if n % 200 == 7 else ()), row)
+        for n, row in enumerate(rows)
+    ]
+    kept = {f"{n:04}" for n in range(7, 3000, 200)}
+    walking = PostgresVectors(emptied, exact_up_to=0)
+    await walking.upsert(entries)
+    async with emptied.begin() as connection:
+        await connection.execute(text("ANALYZE"))
+    rare = SearchFilters(tags=("rare",))
+    for vectors in (walking, PostgresVectors(emptied)):
+        found = await vectors.search("", unit(1, 1), MODEL, rare, 15)
+        assert set(urns(found)) == kept
+        assert len(await vectors.search("", unit(1, 1), MODEL, ANY, 40)) == 40
+        near = await vectors.neighbours(sorted(kept), 20)
+        assert {urn: len(others) for urn, others in near.items()} == dict.fromkeys(kept, 20)
+    asked = unit(1, 1)
+    exact = {f"{n:04}" for n in np.argsort(-(rows @ asked))[:40]}
+    walked = set(urns(await walking.search("", asked, MODEL, ANY, 40)))
+    assert len(walked & exact) >= 38
+
+
+async def test_an_upsert_is_stored_whole_or_not_at_all(emptied: AsyncEngine) -> None:
+    vectors = PostgresVectors(emptied)
+    await vectors.upsert([entry(document("a", "orders"), unit(1))])
+    before = await vectors.search("orders", unit(1), MODEL, ANY, 5)
+    broken = np.full(8, np.nan, dtype=np.float32)
+    with pytest.raises(DependencyRejected) as caught:
+        await vectors.upsert(
+            [entry(document("a", "customers"), None, 2), entry(document("b", "orders"), broken, 2)]
+        )
+    assert caught.value.port == "vectors"
+    assert await vectors.search("orders", unit(1), MODEL, ANY, 5) == before
+    assert await vectors.count() == 1
+
+
+async def test_writers_of_the_same_documents_do_not_deadlock(emptied: AsyncEngine) -> None:
+    """In whatever order they come, the newest version stays and the statistics are right."""
+    vectors, expected = PostgresVectors(emptied), MemoryVectors()
+    versions = range(1, 9)
+
+    def written(version: int) -> list[Entry]:
+        found = catalogue(version, 60)
+        entries = [replace(one, version=version) for one in found]
+        return entries if version % 2 else entries[::-1]
+
+    gone = {f"urn{number:03}": 5 for number in range(0, 300, 3)}
+    async with asyncio.timeout(60):
+        await asyncio.gather(
+            *(vectors.upsert(written(version)) for version in versions), vectors.delete(gone)
+        )
+    for version in versions:
+        await expected.upsert(written(version))
+    # Whether the removal came before or after an older one is chance: again, when all is there.
+    for index in (vectors, expected):
+        await index.delete(gone)
+    assert await vectors.urns() == await expected.urns()
+    found = await vectors.search("order customer", unit(1), MODEL, ANY, 1000)
+    assert_best(found, await expected.search("order customer", unit(1), MODEL, ANY, 1000), 1000)
+
+
+async def test_two_processes_meet_a_new_model_at_once(emptied: AsyncEngine) -> None:
+    writers = [PostgresVectors(emptied) for _ in range(4)]
+    async with asyncio.timeout(30):
+        await asyncio.gather(
+            *(
+                writer.upsert([entry(document(f"{number}", "orders"), unit(1), 1, "brand new@8")])
+                for number, writer in enumerate(writers)
+            )
+        )
+    found = await writers[0].search("", unit(1), "brand new@8", ANY, 9)
+    assert urns(found) == ["0", "1", "2", "3"]
+
+
+async def test_calls_take_as_many_statements_for_one_document_as_for_fifty(
+    emptied: AsyncEngine,
+) -> None:
+    vectors = PostgresVectors(emptied)
+    entries = [entry(document(f"{n:02}", "orders"), unit(1, n)) for n in range(50)]
+    await vectors.upsert(entries)
+
+    async def statements(some: Sequence[Entry]) -> list[int]:
+        names, counted, sent = [one.document.urn for one in some], [], []
+        event.listen(
+            emptied.sync_engine,
+            "before_cursor_execute",
+            lambda *arguments: sent.append(arguments[2]),
+            named=False,
+        )
+        for call in (
+            vectors.upsert(some),
+            vectors.versions(names),
+            vectors.search("orders", unit(1), MODEL, ANY, len(some)),
+            vectors.search("orders", None, None, ANY, len(some)),
+            vectors.neighbours(names, len(some)),
+            vectors.delete(dict.fromkeys(names, 0)),
+        ):
+            sent.clear()
+            await call
+            counted.append(len(sent))
+        return counted
+
+    one, fifty = await statements(entries[:1]), await statements(entries)
+    assert one == fifty
+    assert one[1:5] == [1, 2, 2, 2]
+
+
+async def test_a_server_that_is_down_is_told_by_the_name_of_the_port() -> None:
+    engine = create_engine(StoreSettings(url="postgresql+asyncpg://nobody@127.0.0.1:9/none"))
+    vectors = PostgresVectors(engine)
+    for call in (
+        vectors.search("orders", None, None, ANY, 5),
+        vectors.upsert([entry(document("a"))]),
+        vectors.delete({"a": 1}),
+        vectors.versions(["a"]),
+        vectors.neighbours(["a"], 5),
+        vectors.urns(),
+        vectors.count(),
+    ):
+        with pytest.raises(DependencyUnavailable) as caught:
+            await call
+        assert caught.value.port == "vectors"
+    await engine.dispose()
+
+
+async def test_a_writer_that_waits_too_long_for_another_gives_up(
+    emptied: AsyncEngine, database_url: str
+) -> None:
+    hasty = create_engine(StoreSettings(url=database_url, statement_timeout_s=0.2))
+    async with emptied.begin() as connection:
+        await connection.execute(text("LOCK TABLE documents IN EXCLUSIVE MODE"))
+        with pytest.raises(DependencyTimeout) as caught:
+            await PostgresVectors(hasty).upsert([entry(document("a", "orders"))])
+    assert caught.value.port == "vectors"
+    await PostgresVectors(hasty).upsert([entry(document("a", "orders"))])
+    await hasty.dispose()
+
+
+async def test_an_unmigrated_database_says_how_to_mend_it(
+    emptied: AsyncEngine, database_url: str
+) -> None:
+    async with new_database(database_url) as url:
+        engine = create_engine(StoreSettings(url=url))
+        with pytest.raises(ConfigurationError, match="dataspoke db upgrade"):
+            await PostgresVectors(engine).count()
+        await engine.dispose()
