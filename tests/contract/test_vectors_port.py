@@ -270,19 +270,8 @@ async def test_neighbours_are_the_most_similar_others(vectors: Vectors) -> None:
 
 
 WORDS = [
-    "order",
-    "customer",
-    "sale",
-    "name",
-    "date",
-    "id",
-    "item",
-    "price",
-    "region",
-    "store",
-    "city",
-    "stock",
-    "unit",
+    *("order", "customer", "sale", "name", "date", "id", "item"),
+    *("price", "region", "store", "city", "stock", "unit"),
 ]
 
 
