@@ -1,6 +1,7 @@
 """What any search index does: the one in memory and the one on PostgreSQL, by the same tests."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -276,7 +277,10 @@ WORDS = [
 
 
 def catalogue(seed: int, size: int) -> list[Entry]:
-    """Documents of few words, so that many match; one in five without a vector."""
+    """Documents of few words, so that many match, one of them in nearly all.
+
+    One document in five has no vector.
+    """
     chance, noise = random.Random(seed), np.random.default_rng(seed)
 
     def words(most: int) -> str:
@@ -286,7 +290,8 @@ def catalogue(seed: int, size: int) -> list[Entry]:
         entry(
             document(
                 f"urn{number:03}",
-                words(3),
+                f"{words(3)} {chance.choice(['refund', *[''] * 9])}",
+                chance.choice(["", *["data"] * 9]),
                 *(words(2) for _ in range(chance.randint(0, 6))),
                 platform=f"p{number % 3}",
                 tags=tuple({f"t{chance.randint(0, 5)}" for _ in range(chance.randint(0, 3))}),
@@ -343,9 +348,10 @@ async def test_both_indexes_answer_alike(emptied: AsyncEngine, seed: int) -> Non
         SearchFilters(tags=("t1", "t2"), domains=("d1",)),
         SearchFilters(owners=("o3",)),
     ):
-        question = " ".join(chance.choices(WORDS, k=chance.randint(1, 5)))
         asked = unit(*np.random.default_rng(seed).standard_normal(8))
-        for limit in (1, 7, 1000):
+        for limit, question in itertools.product(
+            (1, 7, 1000), (" ".join(chance.choices(WORDS, k=3)), "refund data", "data unheard")
+        ):
             ask = (question, asked, MODEL, filters)
             everything = await memory.search(*ask, 1000)
             found = await postgres.search(*ask, limit)
@@ -387,6 +393,28 @@ async def test_a_walk_through_the_graph_finds_all_that_a_filter_keeps(
     exact = {f"{n:04}" for n in np.argsort(-(rows @ asked))[:40]}
     walked = set(urns(await walking.search("", asked, MODEL, ANY, 40)))
     assert len(walked & exact) >= 38
+
+
+@pytest.mark.parametrize("length", [1, 400])
+async def test_a_rare_word_does_not_hide_what_common_ones_rank_higher(
+    emptied: AsyncEngine, length: int
+) -> None:
+    """In long documents it weighs less than it promises, and their others decide."""
+    common = [f"{number:03}" for number in range(120)]
+    entries = [
+        *(entry(document(f"common{n}", "metric metric value value")) for n in common),
+        *(entry(document(f"other{n}", "region")) for n in range(80)),
+        *(entry(document(f"rare{n}", "refund", *["filler"] * length)) for n in range(10)),
+    ]
+    memory, postgres = MemoryVectors(), PostgresVectors(emptied)
+    for index in (memory, postgres):
+        await index.upsert(entries)
+    ask = ("refund metric value", None, None, ANY)
+    found = await postgres.search(*ask, 10)
+    assert_best(found, await memory.search(*ask, 1000), 10)
+    assert {urn.rstrip("0123456789") for urn in urns(found)} == {
+        "rare" if length == 1 else "common"
+    }
 
 
 async def test_an_upsert_is_stored_whole_or_not_at_all(emptied: AsyncEngine) -> None:

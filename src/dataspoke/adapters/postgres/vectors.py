@@ -2,44 +2,32 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
     ARRAY,
     REAL,
     BigInteger,
     ColumnElement,
-    Double,
-    FromClause,
-    Row,
     ScalarSelect,
     Select,
-    Subquery,
     Text,
-    any_,
     bindparam,
-    case,
-    cast,
     delete,
     func,
     insert,
-    literal,
-    null,
     select,
-    true,
-    union_all,
     update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.schema import CreateIndex
 
-from dataspoke.adapters.postgres import rows
+from dataspoke.adapters.postgres import retrieval, rows
 from dataspoke.adapters.postgres.errors import translated
+from dataspoke.adapters.postgres.retrieval import Near, Words, among, hnsw, matches
 from dataspoke.adapters.postgres.tables import (
     document_contents,
     document_totals,
@@ -48,7 +36,7 @@ from dataspoke.adapters.postgres.tables import (
     postings,
     term_counts,
 )
-from dataspoke.knowledge.lexical import K1, B, frequencies, rarity, terms
+from dataspoke.knowledge.lexical import frequencies, terms
 from dataspoke.knowledge.model import Candidate, Neighbour, SearchFilters
 from dataspoke.ports.vectors import Entry
 
@@ -60,9 +48,7 @@ _WRITING = 7_366_111_003
 
 # Comparing that many vectors one by one takes as long as walking the HNSW index with a filter
 # that keeps few of them, and finds the best without fail.
-_EXACT_UP_TO = 5_000
-# How many near ones HNSW keeps in view: pgvector's range, and the least that is asked for.
-_VIEW_MIN, _VIEW_MAX = 64, 1000
+_EXACT_UP_TO = 2_000
 
 
 def _each(name: str, value: Any) -> ColumnElement[Any]:
@@ -185,7 +171,7 @@ class PostgresVectors:
         found = (
             select(documents.c.urn, documents.c.content_hash, document_contents.c.model)
             .join(document_contents)
-            .where(_among(documents.c.urn, urns))
+            .where(among(documents.c.urn, urns))
         )
         with translated(_PORT):
             async with self._engine.connect() as connection:
@@ -211,7 +197,7 @@ class PostgresVectors:
         limit: int,
     ) -> Sequence[Candidate]:
         asked = sorted(set(terms(text)))
-        near = None if vector is None or model is None else _Near(model, vector)
+        near = None if vector is None or model is None else Near(model, vector)
         if not asked and near is None:
             return []
         with translated(_PORT):
@@ -220,20 +206,28 @@ class PostgresVectors:
                 known = (await connection.execute(prepared)).one_or_none()
                 if known is None:
                     return []
-                words = _Words.of(known)
+                words = Words.of(known.documents_with or {}, known.documents, known.length)
                 if near is None and not words.rarities:
                     return []
                 exact = known.matching <= self._exact_up_to
-                search = _search(words, near, filters, limit, exact)
-                found = (await connection.execute(search)).all()
-                if near and not exact and sum(row.near for row in found) < limit:
-                    # The walk gave up on the filters, or few documents have such a vector.
-                    search = _search(words, near, filters, limit, exact=True)
-                    found = (await connection.execute(search)).all()
+                matching = known.matching if exact else None
+                shortcut = words.shortcut(filters, matching, limit)
+
+                find = retrieval.search(words, near, filters, limit, shortcut, exact)
+                found = (await connection.execute(find)).all()
+                ranks = [row.rank for row in found if row.by_words]
+                unsettled = shortcut is not None and not shortcut.settles(ranks, limit)
+                # The walk gave up on the filters, or few documents have such a vector.
+                walked = near is not None and not exact
+                short = walked and sum(row.by_vector for row in found) < limit
+                if unsettled or short:
+                    again = None if unsettled else shortcut
+                    find = retrieval.search(words, near, filters, limit, again, exact or short)
+                    found = (await connection.execute(find)).all()
         candidates = (
             Candidate(
                 rows.document(row.content),
-                row.lexical,
+                row.rank,
                 None if row.distance is None else _cosine(row.distance),
             )
             for row in found
@@ -242,12 +236,12 @@ class PostgresVectors:
 
     def _prepared(self, asked: Sequence[str], filters: SearchFilters, limit: int) -> Select[Any]:
         """Return what a search depends on; running it sets up HNSW for the transaction."""
-        matching = select(documents.c.id).where(*_matching(filters)).limit(self._exact_up_to + 1)
+        matching = select(documents.c.id).where(*matches(filters)).limit(self._exact_up_to + 1)
         counted = select(func.json_object_agg(term_counts.c.term, term_counts.c.documents)).where(
-            _among(term_counts.c.term, asked), term_counts.c.documents > 0
+            among(term_counts.c.term, asked), term_counts.c.documents > 0
         )
         return select(
-            *_hnsw(limit),
+            *hnsw(limit),
             _count(matching).label("matching"),
             counted.scalar_subquery().label("documents_with"),
             document_totals.c.documents,
@@ -263,11 +257,13 @@ class PostgresVectors:
                 for group in (await connection.execute(self._by_model(urns, limit))).all():
                     of = (group.model, group.dimensions)
                     exact = group.stored * len(group.urns) <= self._exact_up_to
-                    near = await _neighbours(connection, *of, group.urns, limit, exact)
+                    nearest = retrieval.neighbours(*of, group.urns, limit, exact)
+                    near = await _neighbours(connection, nearest)
                     reachable = min(limit, group.stored - 1)
                     short = [urn for urn in near if len(near[urn]) < reachable]
                     if short and not exact:
-                        near |= await _neighbours(connection, *of, short, limit, exact=True)
+                        nearest = retrieval.neighbours(*of, short, limit, exact=True)
+                        near |= await _neighbours(connection, nearest)
                     found |= near
         return found
 
@@ -281,7 +277,7 @@ class PostgresVectors:
                 func.array_agg(documents.c.urn).label("urns"),
             )
             .join(documents)
-            .where(_among(documents.c.urn, urns), own.c.model.is_not(None))
+            .where(among(documents.c.urn, urns), own.c.model.is_not(None))
             .where(own.c.vector.is_not(None))
             .group_by(own.c.model, func.vector_dims(own.c.vector))
             .subquery()
@@ -293,92 +289,7 @@ class PostgresVectors:
             .limit(self._exact_up_to + 1)
             .correlate(asked)
         )
-        return select(*_hnsw(limit), asked, _count(stored).label("stored"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """The terms of a question that some document holds."""
-
-    rarities: Mapping[str, float]
-    mean_length: float
-
-    @classmethod
-    def of(cls, known: Row[Any]) -> "_Words":
-        rarities = {
-            term: rarity(documents_with, known.documents)
-            for term, documents_with in (known.documents_with or {}).items()
-        }
-        return cls(rarities, known.length / max(1, known.documents))
-
-    def best(self, filters: SearchFilters, limit: int) -> Select[Any]:
-        asked = self._asked()
-        found = (
-            select(postings.c.document_id, literal(False).label("near"))
-            .join(asked, postings.c.term == asked.c.term)
-            .group_by(postings.c.document_id)
-            .order_by(self._rank(asked).desc(), postings.c.document_id)
-            .limit(limit)
-        )
-        conditions = _matching(filters)
-        if conditions:
-            found = found.where(
-                postings.c.document_id.in_(select(documents.c.id).where(*conditions))
-            )
-        return found
-
-    def score(self) -> ColumnElement[float | None]:
-        """The rank of the document at hand; NULL where it holds none of the terms."""
-        asked = self._asked()
-        return (
-            select(self._rank(asked))
-            .select_from(asked)
-            .join(postings, postings.c.term == asked.c.term)
-            .where(postings.c.document_id == document_contents.c.document_id)
-            .correlate(document_contents)
-            .scalar_subquery()
-        )
-
-    def _asked(self) -> Subquery:
-        terms, rarities = list(self.rarities), list(self.rarities.values())
-        return select(
-            func.unnest(literal(terms, ARRAY(Text))).label("term"),
-            func.unnest(literal(rarities, ARRAY(Double))).label("rarity"),
-        ).subquery()
-
-    def _rank(self, asked: Subquery) -> ColumnElement[Any]:
-        """As ``lexical.bm25``."""
-        frequency, length = cast(postings.c.frequency, Double), postings.c.length
-        saturation = frequency + K1 * (1 - B) + K1 * B / self.mean_length * length
-        return func.sum(asked.c.rarity * (K1 + 1) * frequency / saturation)
-
-
-@dataclass(frozen=True, slots=True)
-class _Near:
-    """A question's vector, and the model that made it."""
-
-    model: str
-    vector: NDArray[np.float32]
-
-    def best(self, filters: SearchFilters, limit: int, exact: bool) -> Select[Any]:
-        found = (
-            select(document_contents.c.document_id, literal(True).label("near"))
-            .where(*_of_model(document_contents, self.model))
-            .order_by(self.distance(exact))
-            .limit(limit)
-        )
-        conditions = _matching(filters)
-        if conditions:
-            found = found.join(documents).where(*conditions)
-        return found
-
-    def distance(self, exact: bool) -> ColumnElement[float]:
-        """The negative inner product with a document's vector."""
-        halfvec = HALFVEC(len(self.vector))
-        stored = document_contents.c.vector
-        asked = literal(self.vector, halfvec)
-        # The cast makes it the expression of nearest_index, and lets that index be used.
-        return _inner(stored if exact else cast(stored, halfvec), cast(asked, halfvec))
+        return select(*hnsw(limit), asked, _count(stored).label("stored"))
 
 
 async def _remove(connection: AsyncConnection, versions: Mapping[str, int]) -> None:
@@ -415,35 +326,10 @@ async def _add_words(connection: AsyncConnection, found: Mapping[int, Mapping[st
 
 
 async def _neighbours(
-    connection: AsyncConnection,
-    model: str,
-    dimensions: int,
-    urns: Sequence[str],
-    limit: int,
-    exact: bool,
+    connection: AsyncConnection, nearest: Select[Any]
 ) -> dict[str, list[Neighbour]]:
-    asked, own, other = documents.alias("asked"), document_contents, document_contents.alias()
-    halfvec = HALFVEC(dimensions)
-    near = other.c.vector if exact else cast(other.c.vector, halfvec)
-    distance = _inner(near, cast(own.c.vector, halfvec))
-    nearest = (
-        select(other.c.document_id, distance.label("distance"))
-        .where(*_of_model(other, model), other.c.document_id != own.c.document_id)
-        .order_by(distance)
-        .limit(limit)
-        .correlate(own)
-        .lateral()
-    )
-    statement = (
-        select(asked.c.urn, documents.c.urn.label("other"), nearest.c.distance)
-        .select_from(asked)
-        .join(own, own.c.document_id == asked.c.id)
-        .outerjoin(nearest, true())
-        .outerjoin(documents, documents.c.id == nearest.c.document_id)
-        .where(_among(asked.c.urn, urns), *_of_model(own, model))
-    )
     found: dict[str, list[Neighbour]] = {}
-    for row in await connection.execute(statement):
+    for row in await connection.execute(nearest):
         others = found.setdefault(row.urn, [])
         if row.other is not None:
             others.append(Neighbour(row.other, _cosine(row.distance)))
@@ -452,72 +338,10 @@ async def _neighbours(
     return found
 
 
-def _search(
-    words: _Words, near: _Near | None, filters: SearchFilters, limit: int, exact: bool
-) -> Select[Any]:
-    """The best by words and the best by vector, each with its content and both scores."""
-    ways: list[Select[Any]] = []
-    if words.rarities:
-        ways.append(words.best(filters, limit))
-    if near is not None:
-        ways.append(near.best(filters, limit, exact))
-    either = union_all(*(way.subquery().select() for way in ways)).subquery()
-    found = (
-        select(either.c.document_id, func.bool_or(either.c.near).label("near"))
-        .group_by(either.c.document_id)
-        .subquery()
-    )
-    content = document_contents.c
-    lexical: ColumnElement[Any] = words.score() if words.rarities else null()
-    distance: ColumnElement[Any] = null()
-    if near is not None:
-        distance = case((content.model == near.model, near.distance(exact=True)))
-    return (
-        select(content.content, found.c.near, lexical.label("lexical"), distance.label("distance"))
-        .select_from(document_contents)
-        .join(found, content.document_id == found.c.document_id)
-    )
-
-
-def _hnsw(limit: int) -> Sequence[ColumnElement[Any]]:
-    """What sets up a walk that goes on until ``limit`` documents pass the filters.
-
-    Slightly out of order, which loses fewer of them; their scores are computed anew anyway.
-    """
-    view = min(max(_VIEW_MIN, 2 * limit), _VIEW_MAX)
-    return (
-        func.set_config("hnsw.ef_search", str(view), True),
-        func.set_config("hnsw.iterative_scan", "relaxed_order", True),
-    )
-
-
-def _matching(filters: SearchFilters) -> Sequence[ColumnElement[bool]]:
-    one = ((documents.c.platform, filters.platforms), (documents.c.domain, filters.domains))
-    many = ((documents.c.tags, filters.tags), (documents.c.owners, filters.owners))
-    return [_among(column, wanted) for column, wanted in one if wanted] + [
-        column.overlap(literal(list(wanted), ARRAY(Text))) for column, wanted in many if wanted
-    ]
-
-
-def _of_model(contents: FromClause, model: str) -> Sequence[ColumnElement[bool]]:
-    # Written into the statement: with a parameter the model's index could not be chosen.
-    written = literal(model, Text, literal_execute=True)
-    return (contents.c.model == written, contents.c.vector.is_not(None))
-
-
-def _among(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
-    # An array, so that the statement is the same text for one value and for fifty.
-    return column == any_(literal(list(values), ARRAY(Text)))
-
-
 def _count(limited: Select[Any]) -> ScalarSelect[int]:
     return select(func.count()).select_from(limited.subquery()).scalar_subquery()
 
 
-def _inner(one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[float]:
-    return one.op("<#>", return_type=Double())(other)
-
-
 def _cosine(distance: float) -> float:
-    """The cosine of unit vectors from their negative inner product, which halfvec rounds."""
+    # Rounded to half precision, equal vectors can come out as more than 1.
     return max(-1.0, min(1.0, -distance))
