@@ -290,7 +290,7 @@ def catalogue(seed: int, size: int) -> list[Entry]:
         entry(
             document(
                 f"urn{number:03}",
-                f"{words(3)} {chance.choice(['refund', *[''] * 9])}",
+                f"{words(3)} {chance.choice(['refund', *[''] * 19])}",
                 chance.choice(["", *["data"] * 9]),
                 *(words(2) for _ in range(chance.randint(0, 6))),
                 platform=f"p{number % 3}",

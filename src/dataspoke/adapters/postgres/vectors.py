@@ -49,6 +49,8 @@ _WRITING = 7_366_111_003
 # Comparing that many vectors one by one takes as long as walking the HNSW index with a filter
 # that keeps few of them, and finds the best without fail.
 _EXACT_UP_TO = 2_000
+# What passes the filters is counted so far: above that the number makes no difference.
+_COUNTED_UP_TO = 10_000
 
 
 def _each(name: str, value: Any) -> ColumnElement[Any]:
@@ -210,7 +212,7 @@ class PostgresVectors:
                 if near is None and not words.rarities:
                     return []
                 exact = known.matching <= self._exact_up_to
-                matching = known.matching if exact else None
+                matching = known.matching if known.matching <= _COUNTED_UP_TO else None
                 shortcut = words.shortcut(filters, matching, limit)
 
                 find = retrieval.search(words, near, filters, limit, shortcut, exact)
@@ -236,13 +238,15 @@ class PostgresVectors:
 
     def _prepared(self, asked: Sequence[str], filters: SearchFilters, limit: int) -> Select[Any]:
         """Return what a search depends on; running it sets up HNSW for the transaction."""
-        matching = select(documents.c.id).where(*matches(filters)).limit(self._exact_up_to + 1)
+        conditions = matches(filters)
+        passing = select(documents.c.id).where(*conditions).limit(_COUNTED_UP_TO + 1)
+        matching = _count(passing) if conditions else document_totals.c.documents
         counted = select(func.json_object_agg(term_counts.c.term, term_counts.c.documents)).where(
             among(term_counts.c.term, asked), term_counts.c.documents > 0
         )
         return select(
             *hnsw(limit),
-            _count(matching).label("matching"),
+            matching.label("matching"),
             counted.scalar_subquery().label("documents_with"),
             document_totals.c.documents,
             document_totals.c.length,
