@@ -259,16 +259,16 @@ class PostgresVectors:
         with translated(_PORT):
             async with self._engine.begin() as connection:
                 for group in (await connection.execute(self._by_model(urns, limit))).all():
-                    of = (group.model, group.dimensions)
                     exact = group.stored * len(group.urns) <= self._exact_up_to
-                    nearest = retrieval.neighbours(*of, group.urns, limit, exact)
-                    near = await _neighbours(connection, nearest)
-                    reachable = min(limit, group.stored - 1)
-                    short = [urn for urn in near if len(near[urn]) < reachable]
-                    if short and not exact:
-                        nearest = retrieval.neighbours(*of, short, limit, exact=True)
-                        near |= await _neighbours(connection, nearest)
-                    found |= near
+                    nearest = retrieval.neighbours(
+                        group.model, group.dimensions, group.urns, limit, exact
+                    )
+                    for row in await connection.execute(nearest):
+                        others = found.setdefault(row.urn, [])
+                        if row.other is not None:
+                            others.append(Neighbour(row.other, _cosine(row.distance)))
+        for others in found.values():
+            others.sort(key=lambda neighbour: (-neighbour.similarity, neighbour.urn))
         return found
 
     def _by_model(self, urns: Sequence[str], limit: int) -> Select[Any]:
@@ -327,19 +327,6 @@ async def _add_words(connection: AsyncConnection, found: Mapping[int, Mapping[st
     await connection.execute(
         _ADD_TOTALS, {"id": 1, "documents": len(found), "length": sum(lengths.values())}
     )
-
-
-async def _neighbours(
-    connection: AsyncConnection, nearest: Select[Any]
-) -> dict[str, list[Neighbour]]:
-    found: dict[str, list[Neighbour]] = {}
-    for row in await connection.execute(nearest):
-        others = found.setdefault(row.urn, [])
-        if row.other is not None:
-            others.append(Neighbour(row.other, _cosine(row.distance)))
-    for others in found.values():
-        others.sort(key=lambda neighbour: (-neighbour.similarity, neighbour.urn))
-    return found
 
 
 def _count(limited: Select[Any]) -> ScalarSelect[int]:
