@@ -31,7 +31,7 @@ from dataspoke.knowledge.lexical import K1, B, rarity
 from dataspoke.knowledge.model import SearchFilters
 
 # Looking up one term of one document takes as long as reading so many postings in a row.
-_LOOKUP_COST = 6
+_LOOKUP_COST = 10
 # How many near ones HNSW keeps in view: the least that is asked for, and pgvector's limit.
 _VIEW_MIN, _VIEW_MAX = 64, 1000
 
