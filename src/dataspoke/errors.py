@@ -82,7 +82,10 @@ class ConfigurationError(DataSpokeError):
 
 
 class DependencyError(DataSpokeError):
-    """An outside system failed. ``port`` names it: hub, store, vectors, queue, embedder or feed."""
+    """What DataSpoke depends on failed.
+
+    ``port`` names it: hub, store, vectors, queue, embedder, feed or compute.
+    """
 
     code = "DEPENDENCY"
 

@@ -37,7 +37,7 @@ class HealthService:
         ordered = sorted(urns)
         batches = [ordered[at : at + AUDIT_BATCH] for at in range(0, len(ordered), AUDIT_BATCH)]
         async with self._store.transaction(lease) as tx:
-            await tx.add_jobs([_job(JobKind.AUDIT_DATASETS, batch) for batch in batches])
+            await tx.add_jobs([audit_job(batch) for batch in batches])
 
     async def audit(self, lease: Lease | None, urns: Sequence[str]) -> None:
         """Score these datasets; forget what was known of those that the hub has no more."""
@@ -102,6 +102,11 @@ class HealthService:
             cursors=tuple(_cursor(score, ascending) for score in shown),
             has_next=len(page) > first,
         )
+
+
+def audit_job(urns: Sequence[str]) -> NewJob:
+    """Return the job that audits up to AUDIT_BATCH datasets; while it waits, the same joins it."""
+    return _job(JobKind.AUDIT_DATASETS, urns)
 
 
 def _job(kind: JobKind, urns: Sequence[str]) -> NewJob:

@@ -41,7 +41,8 @@ _NO_MODEL = "Searched by words only: no sentence model is set up."
 _MODEL_FAILED = "Searched by words only: the sentence model does not answer at the moment."
 _NO_VECTORS = "Searched by words only: what was found is not embedded with the present model yet."
 
-_REINDEX = NewJob(JobKind.REINDEX, dedupe_key=JobKind.REINDEX)
+# Serves all index requests; while it waits, a second joins it.
+REINDEX = NewJob(JobKind.REINDEX, dedupe_key=JobKind.REINDEX)
 
 
 class KnowledgeService:
@@ -71,7 +72,7 @@ class KnowledgeService:
         async with self._store.transaction(lease) as tx:
             await tx.finish_index(requests)
             if len(requests) == _BATCH:
-                await tx.add_jobs([_REINDEX])
+                await tx.add_jobs([REINDEX])
 
     async def reconcile(self, lease: Lease | None) -> None:
         """Ask for every document that is out of step, and forget datasets that left the hub.
@@ -97,7 +98,7 @@ class KnowledgeService:
             await tx.forget(gone)
             await tx.request_index(requests)
             if requests:
-                await tx.add_jobs([_REINDEX])
+                await tx.add_jobs([REINDEX])
         _log.info(
             "reconciled: %d datasets in the hub, %d documents out of step, %d datasets gone",
             len(listed),

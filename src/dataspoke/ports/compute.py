@@ -14,7 +14,8 @@ class Compute(Protocol):
     ) -> T:
         """Return ``function(*args, **kwargs)``, computed in a process of its own.
 
-        Function, arguments and result must pickle. Raises DependencyTimeout after ``timeout``, by
-        when the process has been killed; what the function raises is raised here.
+        Function, arguments and result must pickle. Raises DependencyTimeout where it runs longer
+        than ``timeout``, and DependencyUnavailable where its process dies; no process goes on with
+        it then, nor after a cancellation. What the function raises is raised here.
         """
         ...

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -20,4 +20,16 @@ class Queue(Protocol):
 
     async def wake(self, jobs: Sequence[WakeUp]) -> None:
         """Ask some worker to claim each job; raises DependencyUnavailable where it is down."""
+        ...
+
+
+class WakeUps(Protocol):
+    """The receiving end of a Queue."""
+
+    async def receive(self, begin: Callable[[UUID], Awaitable[None]], at_once: int) -> None:
+        """Call ``begin`` with the job of each wake-up, ``at_once`` of them at a time, until cancelled.
+
+        ``begin`` returns within seconds and does not raise. A wake-up may come twice, or after a
+        long while. Raises DependencyUnavailable or DependencyTimeout where the queue fails.
+        """
         ...

@@ -58,10 +58,10 @@ class QualityService:
         async for urns in self._hub.scroll(_BATCH):
             seen.update(urns)
             async with self._store.transaction() as tx:
-                await tx.add_jobs([_scan_job(urn) for urn in urns])
+                await tx.add_jobs([scan_job(urn) for urn in urns])
         gone = sorted(await self._store.known_datasets() - seen)
         async with self._store.transaction(lease) as tx:
-            await tx.add_jobs([_scan_job(urn) for urn in gone])
+            await tx.add_jobs([scan_job(urn) for urn in gone])
 
     async def scan(self, lease: Lease | None, urn: str) -> None:
         """Judge what is new of a dataset and save results, verdict and alerts together.
@@ -236,7 +236,7 @@ class QualityService:
                     raise NotFound(f"There is no dataset {urn}.")
                 if not access[urn].edit_assertions:
                     raise Forbidden(f"Scanning {urn} needs the privilege Edit Assertions.")
-            jobs = [_scan_job(urn) for urn in asked]
+            jobs = [scan_job(urn) for urn in asked]
         async with self._store.transaction() as tx:
             await tx.add_jobs(jobs)
             await tx.audit(actor.urn, "request_scan", ["*"] if urns is None else asked)
@@ -295,7 +295,8 @@ def _summary(urn: str, newest: Sequence[Result], scanned_at: datetime) -> Datase
     return DatasetQuality(urn, status, score, tuple(newest), scanned_at)
 
 
-def _scan_job(urn: str) -> NewJob:
+def scan_job(urn: str) -> NewJob:
+    """Return the job that scans one dataset; while it waits, a second joins it."""
     return NewJob(JobKind.SCAN_DATASET, {"urn": urn}, dedupe_key=f"{JobKind.SCAN_DATASET}:{urn}")
 
 
