@@ -27,7 +27,7 @@ class WakeUps(Protocol):
     """The receiving end of a Queue."""
 
     async def receive(self, begin: Callable[[UUID], Awaitable[None]], at_once: int) -> None:
-        """Call ``begin`` with the job of each wake-up, ``at_once`` of them at a time, until cancelled.
+        """Call ``begin`` with each job that is woken, ``at_once`` of them, until cancelled.
 
         ``begin`` returns within seconds and does not raise. A wake-up may come twice, or after a
         long while. Raises DependencyUnavailable or DependencyTimeout where the queue fails.

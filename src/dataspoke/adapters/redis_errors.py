@@ -1,0 +1,34 @@
+"""What redis-py raises, in DataSpoke's words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis import exceptions as redis
+
+from dataspoke.errors import (
+    ConfigurationError,
+    DependencyRejected,
+    DependencyTimeout,
+    DependencyUnavailable,
+)
+
+
+@contextmanager
+def translated(port: str) -> Iterator[None]:
+    """Raise the library's errors as those of ``port``; keep what else the body raises as it is."""
+    try:
+        yield
+    except (redis.AuthenticationError, redis.AuthorizationError) as error:
+        raise ConfigurationError(
+            f"Redis refuses the login of DATASPOKE_REDIS__URL: {error}"
+        ) from error
+    except (redis.TimeoutError, TimeoutError) as error:
+        raise DependencyTimeout(port, "Redis did not answer in time.") from error
+    except redis.BusyLoadingError as error:
+        raise DependencyUnavailable(port, "Redis is loading its data; try again.") from error
+    except (redis.ConnectionError, OSError) as error:
+        raise DependencyUnavailable(
+            port, "Redis cannot be reached; is it running at DATASPOKE_REDIS__URL?"
+        ) from error
+    except redis.RedisError as error:
+        raise DependencyRejected(port, f"Redis refused a command: {error}") from error

@@ -1,0 +1,95 @@
+"""The feed on Redis: one channel, and one subscription to it for all listeners of a process."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Self
+
+from redis.asyncio import Redis
+
+from dataspoke.adapters.memory.feed import MemoryFeed
+from dataspoke.adapters.redis_errors import translated
+from dataspoke.errors import DataSpokeError
+from dataspoke.settings import RedisSettings
+
+_log = logging.getLogger(__name__)
+
+_PORT = "feed"
+_CHANNEL = "dataspoke:alerts"
+_TIMEOUT_S = 3
+# Subscribes again after this, and asks a silent server for a sign of life.
+_RECONNECT_S = 1.0
+_SIGN_OF_LIFE_S = 10
+
+
+class RedisFeed:
+    """The Feed port across processes. Use it as a context, or close it.
+
+    Hands each signal of the channel on to a MemoryFeed, which every listener of this process
+    listens to. A subscription that is made, or made anew, counts as a signal: some may be lost.
+    """
+
+    def __init__(self, settings: RedisSettings, interval: timedelta = timedelta(seconds=2)) -> None:
+        self._redis = Redis.from_url(
+            settings.url.get_secret_value(),
+            socket_connect_timeout=_TIMEOUT_S,
+            socket_timeout=_TIMEOUT_S,
+        )
+        self._local = MemoryFeed(interval)
+        self._subscribing: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Unsubscribe and disconnect; listeners go on at their interval."""
+        if self._subscribing is not None:
+            self._subscribing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._subscribing
+            self._subscribing = None
+        await self._redis.aclose()
+
+    async def signal(self) -> None:
+        with translated(_PORT):
+            await self._redis.publish(_CHANNEL, b"")
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[None]]:
+        if self._subscribing is None:
+            self._subscribing = asyncio.create_task(self._stay_subscribed())
+        async with self._local.listen() as turns:
+            # What is signalled from here on is heard, unless Redis is down.
+            await self._tried.wait()
+            yield turns
+
+    async def _stay_subscribed(self) -> None:
+        down = False
+        while True:
+            try:
+                with translated(_PORT):
+                    async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+                        await channel.subscribe(_CHANNEL)
+                        if down:
+                            _log.info("The feed is back.")
+                        down = False
+                        self._tried.set()
+                        await self._local.signal()
+                        while True:
+                            message = await channel.get_message(timeout=_SIGN_OF_LIFE_S)
+                            if message is not None:
+                                await self._local.signal()
+                            else:
+                                await channel.ping()
+            except DataSpokeError as error:
+                if not down:
+                    _log.warning("Listening to the feed failed: %s", error.public_message)
+                down = True
+            self._tried.set()
+            await asyncio.sleep(_RECONNECT_S)

@@ -1,0 +1,82 @@
+"""What changes of metadata ask for. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from dataspoke.ports.hub import MetadataEvent, RejectedEvent
+from dataspoke.urns import is_dataset
+
+# What a dataset's document and its health are made of. Whether it was written or deleted makes no
+# difference: the dataset is read anew.
+_DESCRIBING = frozenset(
+    {
+        "datasetKey",
+        "datasetProperties",
+        "deprecation",
+        "domains",
+        "editableDatasetProperties",
+        "editableSchemaMetadata",
+        "globalTags",
+        "glossaryTerms",
+        "ownership",
+        "schemaMetadata",
+        "status",
+    }
+)
+# A dataset that comes, goes or comes back: its verdicts do so with it.
+_EXISTENCE = frozenset({"datasetKey", "status"})
+_MEASURING = frozenset({"datasetProfile", "operation"})
+# The names that stand in documents of datasets.
+_NAMING: Mapping[str, frozenset[str]] = {
+    "corpGroup": frozenset({"corpGroupInfo", "corpGroupEditableInfo"}),
+    "corpuser": frozenset({"corpUserInfo", "corpUserEditableInfo"}),
+    "domain": frozenset({"domainProperties"}),
+    "glossaryTerm": frozenset({"glossaryTermInfo"}),
+    "tag": frozenset({"tagProperties"}),
+}
+_DELETE = "DELETE"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Datasets whose document, health or quality may be out of step, each once and in order.
+
+    With ``reconcile`` any document may be: something that many datasets refer to has changed its
+    name. ``rejected`` are events that cannot be acted on.
+    """
+
+    index: tuple[str, ...] = ()
+    audit: tuple[str, ...] = ()
+    scan: tuple[str, ...] = ()
+    reconcile: bool = False
+    rejected: tuple[RejectedEvent, ...] = ()
+
+
+def plan(events: Sequence[MetadataEvent]) -> Plan:
+    """Return what these changes ask for; most ask for nothing."""
+    described: set[str] = set()
+    measured: set[str] = set()
+    reconcile = False
+    rejected = []
+    for event in events:
+        if event.entity_type == "dataset":
+            if event.aspect not in _DESCRIBING | _MEASURING:
+                continue
+            if not is_dataset(event.urn):
+                rejected.append(RejectedEvent(as_text(event), "Its urn is not that of a dataset."))
+                continue
+            if event.aspect in _DESCRIBING:
+                described.add(event.urn)
+            if event.aspect in _MEASURING | _EXISTENCE:
+                measured.add(event.urn)
+        elif event.entity_type in _NAMING:
+            named = event.aspect in _NAMING[event.entity_type]
+            reconcile = reconcile or named or event.change == _DELETE
+    in_order = tuple(sorted(described))
+    return Plan(in_order, in_order, tuple(sorted(measured)), reconcile, tuple(rejected))
+
+
+def as_text(event: MetadataEvent) -> str:
+    """Return the event as JSON in ASCII, whatever characters are in it."""
+    return json.dumps(asdict(event), sort_keys=True)

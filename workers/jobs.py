@@ -1,0 +1,31 @@
+"""Which service does which kind of job."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from dataspoke.health.service import HealthService
+from dataspoke.knowledge.service import KnowledgeService
+from dataspoke.ports.store import JobKind, Lease
+from dataspoke.quality.service import QualityService
+
+# Does a job with its payload, and marks it done under the lease in the transaction that saves
+# what it did.
+Work = Callable[[Lease, Mapping[str, Any]], Awaitable[None]]
+
+
+def work_table(
+    quality: QualityService, health: HealthService, knowledge: KnowledgeService
+) -> Mapping[JobKind, Work]:
+    """Return what does each kind of job."""
+    return {
+        JobKind.SCAN_ALL: lambda lease, payload: quality.scan_all(lease),
+        JobKind.SCAN_DATASET: lambda lease, payload: quality.scan(lease, payload["urn"]),
+        JobKind.WRITE_BACK_QUALITY: lambda lease, payload: quality.write_back(
+            lease, payload["urn"]
+        ),
+        JobKind.AUDIT_ALL: lambda lease, payload: health.audit_all(lease),
+        JobKind.AUDIT_DATASETS: lambda lease, payload: health.audit(lease, payload["urns"]),
+        JobKind.WRITE_BACK_HEALTH: lambda lease, payload: health.write_back(lease, payload["urns"]),
+        JobKind.REINDEX: lambda lease, payload: knowledge.reindex(lease),
+        JobKind.RECONCILE: lambda lease, payload: knowledge.reconcile(lease),
+    }
