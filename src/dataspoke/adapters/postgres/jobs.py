@@ -194,7 +194,12 @@ class PostgresJobs:
             return
         twin = await connection.execute(
             update(jobs)
-            .where(jobs.c.dedupe_key == held.dedupe_key, jobs.c.state == text("'READY'"))
+            # Compared by a parameter: with None in Python this would be IS NULL, and every job
+            # without a key a twin.
+            .where(
+                jobs.c.dedupe_key == literal(held.dedupe_key, Text),
+                jobs.c.state == text("'READY'"),
+            )
             .values(
                 attempt=func.greatest(jobs.c.attempt, held.attempt),
                 not_before=func.greatest(jobs.c.not_before, func.now() + delay),
