@@ -5,7 +5,6 @@ killed too.
 """
 
 import asyncio
-import os
 import signal
 import time
 from collections import Counter
@@ -31,13 +30,12 @@ from dataspoke.adapters.postgres.tables import (
     schedule_slots,
 )
 from dataspoke.adapters.postgres.tables import jobs as jobs_table
-from dataspoke.embedded.child import Child
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.embedded.valkey import Valkey
 from dataspoke.errors import DataSpokeError
 from dataspoke.ports.store import JobKind, JobState, NewJob
 from dataspoke.settings import StoreSettings
-from tests.support.worker_process import ROW, Plan, faulty_urns, sound_urns, start
+from tests.support.worker_process import ROW, Plan, WorkerProcess, faulty_urns, sound_urns
 
 JOBS = 30
 _DEADLINE_S = 45
@@ -72,11 +70,11 @@ class World:
         self.store = PostgresStore(engine)
         self.jobs = PostgresJobs(engine)
         self.plan = Plan(self.postgres.url, self.valkey.url, datetime.now(UTC).isoformat())
-        self.workers: list[Child] = []
+        self.workers: list[WorkerProcess] = []
         self._logs = logs
 
-    def start_worker(self) -> Child:
-        worker = start(self.plan, self._logs / f"worker-{len(self.workers)}.log")
+    def start_worker(self) -> WorkerProcess:
+        worker = WorkerProcess(self.plan, self._logs / f"worker-{len(self.workers)}.log")
         self.workers.append(worker)
         return worker
 
@@ -113,7 +111,7 @@ class World:
             except DataSpokeError:
                 pass  # the database that this test has just killed
             if time.monotonic() > deadline:
-                words = "\n".join(worker.last_words() for worker in self.workers)
+                words = "\n".join(worker.logged[-3000:] for worker in self.workers)
                 pytest.fail(f"waited {_DEADLINE_S} s for {waited_for}\n{words}")
             await asyncio.sleep(0.05)
 
@@ -138,10 +136,6 @@ class World:
         assert await self.rows() == {str(n): 1 for n in range(JOBS)}
         assert await self.in_state(JobState.DONE) == JOBS
 
-    def kill(self, worker: Child) -> None:
-        worker.process.kill()
-        worker.process.wait()
-
 
 @pytest.fixture
 async def world(
@@ -154,8 +148,7 @@ async def world(
     made = World(servers, engine, tmp_path)
     yield made
     for worker in made.workers:
-        worker.process.send_signal(signal.SIGCONT)
-        worker.stop()
+        worker.kill()
 
 
 async def test_workers_killed_again_and_again(world: World) -> None:
@@ -164,7 +157,7 @@ async def test_workers_killed_again_and_again(world: World) -> None:
         done = await world.in_state(JobState.DONE)
         worker = world.start_worker()
         await world.until_running(already_done=done)
-        world.kill(worker)
+        worker.kill()
     world.start_worker()
     await world.until_idle()
     await world.assert_each_row_once()
@@ -174,13 +167,13 @@ async def test_a_worker_suspended_past_its_lease(world: World) -> None:
     await world.add_jobs()
     suspended = world.start_worker()
     await world.until_running()
-    suspended.process.send_signal(signal.SIGSTOP)
+    suspended.suspend()
     world.start_worker()
     await world.until_idle()
-    suspended.process.send_signal(signal.SIGCONT)
+    suspended.resume()
 
     async def noticed() -> bool:
-        return "lost its lease" in suspended.last_words()
+        return "lost its lease" in suspended.logged
 
     await world.until(noticed, "the suspended worker to notice that it is too late")
     await world.assert_each_row_once()
@@ -211,13 +204,13 @@ async def test_redis_is_killed_and_comes_back_empty(world: World) -> None:
     world.valkey.child.process.wait()
 
     async def noticed() -> bool:
-        return "interrupted" in worker.log.read_text()
+        return "interrupted" in worker.logged
 
     await world.until(noticed, "the worker to notice that Redis is down")
     world.valkey.start()
     await world.until_idle()
     await world.assert_each_row_once()
-    outages = [line for line in worker.log.read_text().splitlines() if "interrupted" in line]
+    outages = [line for line in worker.logged.splitlines() if "interrupted" in line]
     assert len(outages) <= 2, "one outage is logged once, by each of the two that depend on Redis"
 
 
@@ -271,9 +264,7 @@ async def test_a_worker_that_is_asked_to_stop_gives_its_jobs_back(world: World) 
         return await world.in_state(JobState.RUNNING) == 4
 
     await world.until(all_running, "the jobs to run")
-    worker.process.terminate()
-    worker.process.wait(timeout=20)
-    assert worker.process.returncode == 0
+    assert worker.stop() == 0
     assert await world.in_state(JobState.READY) == 4
     async with world.engine.connect() as connection:
         attempts = (await connection.execute(select(jobs_table.c.attempt))).scalars()
@@ -292,7 +283,7 @@ async def test_two_schedulers_fill_each_slot_once(world: World) -> None:
 
     await world.until(some_slots, "slots to be filled by both")
     for worker in world.workers:
-        worker.stop()
+        assert worker.stop() == 0
     for kind in (JobKind.SCAN_ALL, JobKind.AUDIT_ALL):
         filled = select(func.count()).where(schedule_slots.c.schedule_id == kind)
         added = select(func.count()).where(jobs_table.c.kind == kind)
@@ -334,7 +325,7 @@ async def test_a_scan_killed_in_its_midst_completes(
 
     await world.until(in_the_midst, "the scan to be in its midst")
     below = list(_processes_below(worker.pid))
-    world.kill(worker)
+    worker.kill()
     assert await world.in_state(JobState.DONE, JobKind.SCAN_DATASET) < len(
         faulty_urns() + sound_urns()
     )
@@ -352,4 +343,3 @@ async def test_a_scan_killed_in_its_midst_completes(
         changed = (await connection.execute(select(alert_changes.c.alert_id))).scalars().all()
     assert sorted(raised) == sorted(faulty_urns())
     assert len(changed) == len(set(changed)) == len(raised)
-    assert os.getpid() not in below

@@ -1,16 +1,17 @@
 """A worker in a process of its own, for tests that kill it.
 
-``python -m tests.support.worker_process`` reads a Plan as JSON and runs until SIGTERM.
+Processes are forked off one that has imported everything, so that each starts within moments.
 """
 
 import asyncio
-import json
 import logging
+import multiprocessing
+import os
 import random
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,14 @@ from dataspoke.adapters.process_pool import ProcessPool
 from dataspoke.adapters.redis_feed import RedisFeed
 from dataspoke.adapters.system_clock import SystemClock
 from dataspoke.catalogue import Dataset, Profile
-from dataspoke.embedded.child import Child
 from dataspoke.ports.store import JobKind, Lease, Store
 from dataspoke.quality.service import QualityService
 from dataspoke.settings import RedisSettings, StoreSettings, WorkerSettings
 from dataspoke.workers.jobs import Work
 from dataspoke.workers.worker import run
 
-ROOT = Path(__file__).parents[2]
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([__name__])
 # The kind of job that writes one row: its payload is {"name", "seconds", "fails"}.
 ROW = JobKind.AUDIT_DATASETS
 # How many datasets of the hub have a fault in their newest profile; as many have none.
@@ -51,10 +52,38 @@ class Plan:
     scan_every_s: float = 86_400
 
 
-def start(plan: Plan, log: Path) -> Child:
-    """Start a worker process; the plan goes by its standard input, as it holds passwords."""
-    command = [sys.executable, "-m", "tests.support.worker_process"]
-    return Child("worker", command, log, stdin=json.dumps(asdict(plan)).encode(), cwd=ROOT)
+class WorkerProcess:
+    """A running worker, and what it logged."""
+
+    def __init__(self, plan: Plan, log: Path) -> None:
+        self._log = log
+        self._process = _FORKS.Process(target=_main, args=(plan, log))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def logged(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+    def suspend(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def stop(self) -> int | None:
+        """Ask it to stop; returns its exit code, None where it has not ended after a while."""
+        self._process.terminate()
+        self._process.join(timeout=20)
+        return self._process.exitcode
 
 
 def faulty_urns() -> list[str]:
@@ -117,9 +146,15 @@ def _scan_table(store: Store, quality: QualityService) -> Mapping[JobKind, Work]
     }
 
 
-async def main() -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout)
-    plan = Plan(**json.load(sys.stdin))
+def _main(plan: Plan, log: Path) -> None:
+    with log.open("ab") as output:
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    asyncio.run(_work(plan))
+
+
+async def _work(plan: Plan) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     redis = RedisSettings(url=plan.redis_url)
@@ -144,7 +179,3 @@ async def main() -> None:
             stop=stop,
         )
     await engine.dispose()
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

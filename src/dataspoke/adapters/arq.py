@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool
 
-from dataspoke.adapters.redis_errors import translated
+from dataspoke.adapters.redis_errors import KEEP_ALIVE, translated
 from dataspoke.ports.queue import WakeUp
 from dataspoke.settings import RedisSettings
 
@@ -45,7 +45,11 @@ class ArqQueue:
         pool = ConnectionPool.from_url(
             settings.url.get_secret_value(),
             socket_connect_timeout=_CONNECT_TIMEOUT_S,
-            socket_timeout=_ANSWER_TIMEOUT_S,
+            # No socket_timeout: redis-py would send by asyncio.wait_for, which can swallow a
+            # cancellation before Python 3.12; a worker would not stop. A peer that is gone is
+            # noticed by keep-alive.
+            socket_keepalive=True,
+            socket_keepalive_options=KEEP_ALIVE,
         )
         self._redis = ArqRedis(
             pool,
@@ -65,10 +69,11 @@ class ArqQueue:
 
     async def wake(self, jobs: Sequence[WakeUp]) -> None:
         with translated(_PORT):
-            for job in jobs:
-                await self._redis.enqueue_job(
-                    _FUNCTION, str(job.job_id), _job_id=f"{job.job_id}:{job.token}"
-                )
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                for job in jobs:
+                    await self._redis.enqueue_job(
+                        _FUNCTION, str(job.job_id), _job_id=f"{job.job_id}:{job.token}"
+                    )
 
     async def receive(self, begin: Callable[[UUID], Awaitable[None]], at_once: int) -> None:
         async def received(context: object, job_id: str) -> None:

@@ -1,5 +1,6 @@
-"""What redis-py raises, in DataSpoke's words."""
+"""What redis-py raises, in DataSpoke's words, and how connections notice that they are dead."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,14 @@ from dataspoke.errors import (
     DependencyTimeout,
     DependencyUnavailable,
 )
+
+# Asked for a sign of life after ten silent seconds, and given up twenty seconds later. The names
+# are those of Linux; elsewhere the system's own defaults have to do.
+KEEP_ALIVE = {
+    getattr(socket, name): value
+    for name, value in {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}.items()
+    if hasattr(socket, name)
+}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Self
 from redis.asyncio import Redis
 
 from dataspoke.adapters.memory.feed import MemoryFeed
-from dataspoke.adapters.redis_errors import translated
+from dataspoke.adapters.redis_errors import KEEP_ALIVE, translated
 from dataspoke.errors import DataSpokeError
 from dataspoke.settings import RedisSettings
 
@@ -19,9 +19,7 @@ _log = logging.getLogger(__name__)
 _PORT = "feed"
 _CHANNEL = "dataspoke:alerts"
 _TIMEOUT_S = 3
-# Subscribes again after this, and asks a silent server for a sign of life.
 _RECONNECT_S = 1.0
-_SIGN_OF_LIFE_S = 10
 
 
 class RedisFeed:
@@ -35,7 +33,9 @@ class RedisFeed:
         self._redis = Redis.from_url(
             settings.url.get_secret_value(),
             socket_connect_timeout=_TIMEOUT_S,
-            socket_timeout=_TIMEOUT_S,
+            # No socket_timeout, for the reason given in adapters/arq.py.
+            socket_keepalive=True,
+            socket_keepalive_options=KEEP_ALIVE,
         )
         self._local = MemoryFeed(interval)
         self._subscribing: asyncio.Task[None] | None = None
@@ -58,7 +58,8 @@ class RedisFeed:
 
     async def signal(self) -> None:
         with translated(_PORT):
-            await self._redis.publish(_CHANNEL, b"")
+            async with asyncio.timeout(_TIMEOUT_S):
+                await self._redis.publish(_CHANNEL, b"")
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[None]]:
@@ -81,12 +82,8 @@ class RedisFeed:
                         down = False
                         self._tried.set()
                         await self._local.signal()
-                        while True:
-                            message = await channel.get_message(timeout=_SIGN_OF_LIFE_S)
-                            if message is not None:
-                                await self._local.signal()
-                            else:
-                                await channel.ping()
+                        async for _ in channel.listen():
+                            await self._local.signal()
             except DataSpokeError as error:
                 if not down:
                     _log.warning("Listening to the feed failed: %s", error.public_message)
