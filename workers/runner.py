@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,8 +16,8 @@ from dataspoke.workers.retries import most_tries, next_try
 
 _log = logging.getLogger(__name__)
 
-# A wake-up that finds every place taken for so long is let go: the relay sends it again, to a
-# worker that has room.
+# More wake-ups than places come after the queue was down, as jobs that ran then still do. One that
+# waits for so long is let go: the relay sends it again.
 _LONGEST_WAIT_S = 3.0
 _BEATS_PER_LEASE = 3
 
@@ -40,16 +40,33 @@ class Runner:
         self._places = asyncio.Semaphore(settings.concurrency)
         self._running: set[asyncio.Task[None]] = set()
 
-    async def begin(self, job_id: UUID) -> None:
-        """Begin the job as soon as there is room; it runs on after this returns."""
+    async def begin(self, job_id: UUID) -> Awaitable[None] | None:
+        """Claim the job and run it; returns what lasts as long as it runs, None without a claim.
+
+        To cancel the returned does nothing to the job.
+        """
         try:
             async with asyncio.timeout(_LONGEST_WAIT_S):
                 await self._places.acquire()
         except TimeoutError:
-            return
-        running = asyncio.create_task(self._run(job_id))
+            return None
+        job = None
+        try:
+            job = await self._jobs.claim(job_id, self._lease_for)
+        except DataSpokeError as error:
+            # The row is as it was, or its lease runs out: the relay sends it again.
+            _log.warning("A job could not be claimed: %s", error.public_message)
+        except Exception:
+            _log.exception("A job could not be claimed")
+        finally:
+            if job is None:
+                self._places.release()
+        if job is None:
+            return None
+        running = asyncio.create_task(self._run(job))
         self._running.add(running)
         running.add_done_callback(self._ended)
+        return asyncio.shield(running)
 
     async def stop(self, grace: timedelta) -> None:
         """Let running jobs end for a while; give back those that do not."""
@@ -64,16 +81,12 @@ class Runner:
         self._places.release()
         self._on_end()
 
-    async def _run(self, job_id: UUID) -> None:
+    async def _run(self, job: Job) -> None:
         try:
-            job = await self._jobs.claim(job_id, self._lease_for)
-            if job is not None:
-                await self._attempt(job)
+            await self._attempt(job)
         except DataSpokeError as error:
-            # The row is as it was, or its lease runs out: the relay sends it again.
-            _log.warning("The store failed around a job: %s", error.public_message)
-        except Exception:
-            _log.exception("A job could not be run")
+            # Its lease runs out, and the relay sends it again.
+            _log.warning("The end of a job could not be saved: %s", error.public_message)
 
     async def _attempt(self, job: Job) -> None:
         about = {"job_id": str(job.lease.job_id), "job_kind": job.kind, "attempt": job.attempt}

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool
 
 from dataspoke.adapters.redis_errors import KEEP_ALIVE, translated
-from dataspoke.ports.queue import WakeUp
+from dataspoke.ports.queue import Begin, WakeUp
 from dataspoke.settings import RedisSettings
 
 _PORT = "queue"
@@ -20,9 +20,10 @@ _QUEUE = "dataspoke:wake-ups"
 _FUNCTION = "begin"
 _CONNECT_TIMEOUT_S = 3
 _ANSWER_TIMEOUT_S = 10
-# Longer than it takes: what is begun has its own limits. Ten seconds later arq gives a wake-up
-# whose receiver died to another.
-_BEGIN_TIMEOUT_S = 5
+# Jobs have limits of their own, which are shorter.
+_NO_TIMEOUT_S = 7 * 86_400
+# A wake-up that came to a worker which died before it claimed the job goes to another after this.
+_TAKEN_FOR_DEAD_S = 10.0
 # A wake-up goes to another receiver where one dies with it; it is no try of the job.
 _MOST_DELIVERIES = 100
 # arq looks for wake-ups at this interval, and takes up to ``at_once`` each time.
@@ -75,9 +76,14 @@ class ArqQueue:
                         _FUNCTION, str(job.job_id), _job_id=f"{job.job_id}:{job.token}"
                     )
 
-    async def receive(self, begin: Callable[[UUID], Awaitable[None]], at_once: int) -> None:
-        async def received(context: object, job_id: str) -> None:
-            await begin(UUID(job_id))
+    async def receive(self, begin: Begin, at_once: int) -> None:
+        async def received(context: dict[str, Any], job_id: str) -> None:
+            running = await begin(UUID(job_id))
+            if running is not None:
+                # The wake-up has done its duty; without this it would come again when arq takes
+                # its receiver for dead.
+                await self._redis.zrem(_QUEUE, context["job_id"])
+                await running
 
         # It says two lines for each wake-up; what became of the job is logged by who runs it.
         logging.getLogger("arq.worker").setLevel(logging.WARNING)
@@ -87,13 +93,14 @@ class ArqQueue:
             redis_pool=self._redis,
             handle_signals=False,
             max_jobs=at_once,
-            job_timeout=_BEGIN_TIMEOUT_S,
+            job_timeout=_NO_TIMEOUT_S,
             keep_result=0,
             max_tries=_MOST_DELIVERIES,
             poll_delay=_POLL_DELAY_S,
             job_serializer=_serialize,
             job_deserializer=orjson.loads,
         )
+        worker.in_progress_timeout_s = _TAKEN_FOR_DEAD_S
         try:
             with translated(_PORT):
                 await worker.async_run()

@@ -23,13 +23,18 @@ class Queue(Protocol):
         ...
 
 
+# Claims the job and runs it, if there is something to run. Returns as soon as that is known, with
+# what lasts as long as the job does; None where there is nothing to run. Does not raise.
+Begin = Callable[[UUID], Awaitable[Awaitable[None] | None]]
+
+
 class WakeUps(Protocol):
     """The receiving end of a Queue."""
 
-    async def receive(self, begin: Callable[[UUID], Awaitable[None]], at_once: int) -> None:
-        """Call ``begin`` with each job that is woken, ``at_once`` of them, until cancelled.
+    async def receive(self, begin: Begin, at_once: int) -> None:
+        """Begin each job that is woken, until cancelled; take no more while ``at_once`` run.
 
-        ``begin`` returns within seconds and does not raise. A wake-up may come twice, or after a
-        long while. Raises DependencyUnavailable or DependencyTimeout where the queue fails.
+        A wake-up may come twice, or late. What has begun goes on where this ends. Raises
+        DependencyUnavailable or DependencyTimeout where the queue fails.
         """
         ...
