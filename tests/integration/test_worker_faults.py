@@ -35,6 +35,7 @@ from dataspoke.embedded.valkey import Valkey
 from dataspoke.errors import DataSpokeError
 from dataspoke.ports.store import JobKind, JobState, NewJob
 from dataspoke.settings import StoreSettings
+from tests.support.waiting import lives
 from tests.support.worker_process import ROW, Plan, WorkerProcess, faulty_urns, sound_urns
 
 JOBS = 30
@@ -300,14 +301,6 @@ def _processes_below(pid: int) -> Iterator[int]:
             yield from _processes_below(int(child))
 
 
-def _lives(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 @pytest.mark.parametrize("scanned_before_the_kill", [0, 4, 12])
 async def test_a_scan_killed_in_its_midst_completes(
     world: World, scanned_before_the_kill: int
@@ -331,7 +324,7 @@ async def test_a_scan_killed_in_its_midst_completes(
     )
 
     async def alone() -> bool:
-        return not any(map(_lives, below))
+        return not any(map(lives, below))
 
     await world.until(alone, "the killed worker's processes to end")
     world.start_worker()

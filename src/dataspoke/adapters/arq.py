@@ -23,7 +23,7 @@ _ANSWER_TIMEOUT_S = 10
 # Jobs have limits of their own, which are shorter.
 _NO_TIMEOUT_S = 7 * 86_400
 # A wake-up that came to a worker which died before it claimed the job goes to another after this.
-_TAKEN_FOR_DEAD_S = 10.0
+_TAKEN_FOR_DEAD_S = 5.0
 # A wake-up goes to another receiver where one dies with it; it is no try of the job.
 _MOST_DELIVERIES = 100
 # arq looks for wake-ups at this interval, and takes up to ``at_once`` each time.
