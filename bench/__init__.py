@@ -1,0 +1,1 @@
+"""Benchmarks, side by side with what one would otherwise use. See README.md."""
