@@ -13,6 +13,8 @@ from dataspoke.quality.detectors.watches import Direction
 Floats = NDArray[np.float64]
 
 LEVEL_POINTS = 7
+# A long past says nothing new before it has grown by this part of it.
+_REFIT_SHARE = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ def deviation(difference: float, direction: Direction) -> float:
 class Band:
     """A forecast of the next point from the accepted ones, calibrated on their own deviations.
 
-    Season and trend are estimated anew once a cycle; between that only the level moves.
+    Season and trend are estimated anew once a cycle, and in a long past when it has grown by a
+    twenty-fifth; between that only the level moves.
     """
 
     def __init__(self, direction: Direction) -> None:
@@ -83,11 +86,12 @@ class Band:
 
     def _fit(self) -> None:
         self._pattern = fit_pattern(*self.past, LEVEL_POINTS)
-        self._calibration = Calibration(
-            np.array([deviation(d, self._direction) for d in self._pattern.deviations.tolist()])
-        )
+        missed = self._pattern.deviations
+        both = self._direction is Direction.BOTH
+        self._calibration = Calibration(np.abs(missed) if both else np.maximum(missed, 0.0))
         self._restart_level()
-        self._next_fit = len(self) + max(LEVEL_POINTS, len(self._pattern.profile))
+        grown = len(self) // _REFIT_SHARE
+        self._next_fit = len(self) + max(LEVEL_POINTS, len(self._pattern.profile), grown)
 
     def _restart_level(self) -> None:
         recent = zip(self._times_s[-LEVEL_POINTS:], self._values[-LEVEL_POINTS:], strict=True)

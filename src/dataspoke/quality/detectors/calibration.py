@@ -1,6 +1,6 @@
 """From deviations to false-alarm rates, by the series' own past deviations."""
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +18,28 @@ class Calibration:
 
     def __init__(self, deviations: NDArray[np.float64]) -> None:
         self._sorted: list[float] = np.sort(deviations).tolist()
+        self._tail_size = _tail_size(len(self._sorted))
+        self._tail_sum = sum(self._sorted[len(self._sorted) - self._tail_size :])
 
     def __len__(self) -> int:
         return len(self._sorted)
 
     def add(self, deviation: float) -> None:
-        insort(self._sorted, deviation)
+        position = bisect_left(self._sorted, deviation)
+        self._sorted.insert(position, deviation)
+        # The tail's sum is carried along: adding up a tenth of a long past costs too much.
+        count = len(self._sorted)
+        if position >= count - self._tail_size:
+            self._tail_sum += deviation - self._sorted[count - self._tail_size - 1]
+        for size in range(self._tail_size + 1, _tail_size(count) + 1):
+            self._tail_sum += self._sorted[count - size]
+            self._tail_size = size
 
     def _tail(self) -> tuple[float, float, float]:
         """Return where the tail begins, its mean excess, and the share of the past within it."""
-        count = len(self._sorted)
-        size = max(1, min(count // 2, max(20, count // 10)))
+        count, size = len(self._sorted), self._tail_size
         start = self._sorted[count - size - 1] if count > size else 0.0
-        excess = sum(self._sorted[count - size :]) / size - start
-        return start, excess, size / (count + 1)
+        return start, self._tail_sum / size - start, size / (count + 1)
 
     def p_value(self, deviation: float) -> float:
         """Return the chance of a deviation at least this large, above 0 up to 1."""
@@ -54,3 +62,7 @@ class Calibration:
             return float(start + excess * np.log(share / rate))
         count = len(self._sorted)
         return self._sorted[min(count - 1, int(np.ceil((1 - rate) * count)))]
+
+
+def _tail_size(count: int) -> int:
+    return min(count, max(1, min(count // 2, max(20, count // 10))))

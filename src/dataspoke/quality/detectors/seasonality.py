@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 Floats = NDArray[np.float64]
 
@@ -57,9 +58,8 @@ def _median_rows(table: Floats) -> Floats:
 
 
 def _centred_level(values: Floats, width: int) -> Floats:
-    half = width // 2
-    padded = np.pad(values, (half, width - 1 - half), mode="edge")
-    return np.asarray(np.median(sliding_window_view(padded, width), axis=-1), dtype=np.float64)
+    """Return the median of the ``width`` points around each, an odd number."""
+    return np.asarray(median_filter(values, width, mode="nearest"), dtype=np.float64)
 
 
 def _trend(values: Floats, width: int) -> float:
