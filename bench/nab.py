@@ -97,7 +97,8 @@ def rolling_z(values: Floats, width: int) -> Floats:
     count = np.maximum(index - begin, 1)
     mean = (total[index] - total[begin]) / count
     variance = np.maximum((squares[index] - squares[begin]) / count - mean**2, 1e-12)
-    return np.where(index > 1, np.abs(values - mean) / np.sqrt(variance), 0.0)
+    deviations = np.abs(values - mean) / np.sqrt(variance)
+    return np.where(index > 1, deviations, 0.0).astype(np.float64)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """Detectors: what was to be expected of a point, from the points before it."""
 
-from dataspoke.quality.detectors.dataset import Verdict, judge_dataset
+from dataspoke.quality.detectors.dataset import Verdict, judge_dataset, judge_freshness
 from dataspoke.quality.detectors.judging import FALSE_ALARM_RATE, WARM_UP_POINTS, judge
 from dataspoke.quality.detectors.watches import WATCHES, Direction, Watch
 
@@ -13,4 +13,5 @@ __all__ = [
     "Watch",
     "judge",
     "judge_dataset",
+    "judge_freshness",
 ]

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from dataspoke.catalogue import Operation, Profile
 from dataspoke.quality.detectors.judging import FALSE_ALARM_RATE, judge
@@ -45,9 +44,56 @@ def update_times(operations: Sequence[Operation], now: datetime) -> list[datetim
     return updates
 
 
-def intervals(updates: Sequence[datetime]) -> list[Point]:
-    """Return the hours from each update to the next, at the time of the next."""
-    return [Point(new, (new - old) / _HOUR) for old, new in pairwise(updates)]
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Hours since the last update, at each update and at each look, in order of time.
+
+    ``begun_at`` are the updates that the hours are counted from; ``looks`` are the positions of
+    the looks, which end no interval.
+    """
+
+    points: list[Point]
+    begun_at: list[datetime]
+    looks: list[int]
+
+
+def ages(updates: Sequence[datetime], looks: Sequence[datetime]) -> Ages:
+    """Return the ages of a dataset; both arguments are in order, looks before any update drop out.
+
+    A look at the very moment of an update sees it.
+    """
+    found = Ages([], [], [])
+    moments = sorted([*((u, False) for u in updates), *((look, True) for look in looks)])
+    last: datetime | None = None
+    for moment, is_look in moments:
+        if last is not None:
+            if is_look:
+                found.looks.append(len(found.points))
+            found.points.append(Point(moment, (moment - last) / _HOUR))
+            found.begun_at.append(last)
+        if not is_look:
+            last = moment
+    return found
+
+
+def judge_freshness(
+    operations: Sequence[Operation], looks: Sequence[datetime], rate: float = FALSE_ALARM_RATE
+) -> list[Judgement]:
+    """Return what a scan at each of ``looks`` would have said of the freshness at that moment.
+
+    Each is judged from the operations before it alone; looks before the first update drop out.
+    """
+    if not looks:
+        return []
+    found = ages(update_times(operations, looks[-1]), looks)
+    judged = judge(
+        found.points,
+        WATCHES[Metric.FRESHNESS],
+        rate=rate,
+        season_times=found.begun_at,
+        probes=frozenset(found.looks),
+    )
+    return [judged[position] for position in found.looks]
 
 
 def judge_dataset(
@@ -77,13 +123,14 @@ def judge_dataset(
         verdicts.append(Verdict(Metric.ROW_COUNT, tuple(judged), _failing_since(judged)))
     updates = update_times(operations, now)
     if updates:
-        gaps = [*intervals(updates), Point(now, (now - updates[-1]) / _HOUR)]
+        found = ages(updates, [now])
         judged = judge(
-            gaps,
+            found.points,
             WATCHES[Metric.FRESHNESS],
-            start=_first_after(gaps, judged_until.get(Metric.FRESHNESS)),
+            start=_first_after(found.points, judged_until.get(Metric.FRESHNESS)),
             rate=rate,
-            season_times=updates,
+            season_times=found.begun_at,
+            probes=frozenset(found.looks),
         )
         late = judged[-1].status is Status.FAIL
         verdicts.append(Verdict(Metric.FRESHNESS, tuple(judged), updates[-1] if late else None))

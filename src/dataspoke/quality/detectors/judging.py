@@ -1,7 +1,7 @@
 """Judging a series point by point, each against the points before it only."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,6 +59,7 @@ def judge(
     start: int = 0,
     rate: float = FALSE_ALARM_RATE,
     season_times: Sequence[datetime] | None = None,
+    probes: Collection[int] = (),
 ) -> list[Judgement]:
     """Return a judgement for each of ``points[start:]``, in order, each from its past alone.
 
@@ -73,10 +74,11 @@ def judge(
     new normal: after fourteen such points in a row on the same side, these become the past. The
     first twenty-eight usable points, and values that are not finite, are WARMING_UP.
 
-    ``season_times`` are the times that decide the season, the points' own by default.
+    ``season_times`` are the times that decide the season, the points' own by default. Points at
+    the positions ``probes`` are judged and are no part of any other point's past.
     """
     times = season_times if season_times is not None else [p.time for p in points]
-    seen, stretches = _watch_band(points, times, watch, rate)
+    seen, stretches = _watch_band(points, times, watch, rate, probes)
     prophet: dict[int, Range] = {}
     for stretch in stretches:
         if stretch.seen and stretch.seen[-1].index >= start:
@@ -89,7 +91,11 @@ def judge(
 
 
 def _watch_band(
-    points: Sequence[Point], times: Sequence[datetime], watch: Watch, rate: float
+    points: Sequence[Point],
+    times: Sequence[datetime],
+    watch: Watch,
+    rate: float,
+    probes: Collection[int],
 ) -> tuple[list[_Seen], list[_Stretch]]:
     band = Band(watch.direction)
     all_seen: list[_Seen] = []
@@ -108,6 +114,9 @@ def _watch_band(
         all_seen.append(seen)
         if stretches:
             stretches[-1].seen.append(seen)
+        if index in probes:
+            seen.accepted = False
+            continue
         if seen.accepted:
             outside.clear()
             band.add(seen.time_s, seen.value)
