@@ -8,8 +8,10 @@ and end by `dataspoke.quality.alerts.transition`, for the peers too, who are giv
 How alerts meet labels, strictly: an alert hits a label of the same dataset and metric where what
 it was raised about was observed between the label's start and its end, or until one scan interval
 (24 hours) later. A label that is hit at least once is detected, and counts once; further alerts
-inside it are neither right nor wrong, and appear as alerts per cause. Every other alert is false,
-also where another metric of the dataset is at fault just then.
+inside it are neither right nor wrong, and appear as alerts per cause. The sample retires some
+tables, which are never loaded again: a freshness alert after the last load of such a table is
+neither right nor wrong either, and counted apart. Every other alert is false, also where another
+metric of the dataset is at fault just then.
 
     precision = detected labels / (detected labels + false alerts)
     recall    = detected labels / labels
@@ -72,12 +74,14 @@ class Tally:
     labels: Counter[FaultKind] = field(default_factory=Counter)
     detected: Counter[FaultKind] = field(default_factory=Counter)
     inside: int = 0
+    retired: int = 0
     false: int = 0
 
     def __iadd__(self, other: "Tally") -> "Tally":
         self.labels += other.labels
         self.detected += other.detected
         self.inside += other.inside
+        self.retired += other.retired
         self.false += other.false
         return self
 
@@ -118,6 +122,15 @@ def histories(records: Sequence[Mapping[str, Any]]) -> list[History]:
 
 def _moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _retired_at(history: History, end: datetime) -> dict[Metric, datetime]:
+    # A table in use is profiled on the last day, however late its load is.
+    if not history.operations or not history.profiles:
+        return {}
+    if history.profiles[-1].time > end - timedelta(days=2):
+        return {}
+    return {Metric.FRESHNESS: history.operations[-1].time}
 
 
 def scan_times() -> list[datetime]:
@@ -205,15 +218,24 @@ def alerts(urn: str, metric: Metric, judged: Sequence[Judgement]) -> list[Alert]
     return raised
 
 
-def tally(raised: Sequence[Alert], labels: Sequence[Label]) -> Tally:
-    """Return how alerts met labels, both of one dataset and metric, by the rule of this module."""
+def tally(
+    raised: Sequence[Alert], labels: Sequence[Label], retired_at: datetime | None = None
+) -> Tally:
+    """Return how alerts met labels, both of one dataset and metric, by the rule of this module.
+
+    ``retired_at`` is the last load of a table that is out of use.
+    """
     counted = Tally(labels=Counter(label.kind for label in labels))
     hit: set[Label] = set()
     for alert in raised:
         met = [x for x in labels if x.start <= alert.observed_at <= x.end + TOLERANCE]
         hit.update(met[:1])
-        counted.inside += bool(met)
-        counted.false += not met
+        if met:
+            counted.inside += 1
+        elif retired_at is not None and alert.observed_at > retired_at:
+            counted.retired += 1
+        else:
+            counted.false += 1
     counted.detected = Counter(label.kind for label in hit)
     return counted
 
@@ -234,6 +256,7 @@ def measure(labels: Mapping[str, Sequence[Label]], history: History) -> Outcome:
     """Return how each detector did on one dataset."""
     scans = scan_times()
     seen = observed(history, scans)
+    retired = _retired_at(history, scans[-1])
     tallies: dict[tuple[str, Metric], Tally] = {}
     seconds = dict.fromkeys(DETECTORS, 0.0)
     for metric, points in seen.items():
@@ -249,7 +272,8 @@ def measure(labels: Mapping[str, Sequence[Label]], history: History) -> Outcome:
             began = time.perf_counter()
             judged = run()
             seconds[name] += time.perf_counter() - began
-            tallies[name, metric] = tally(alerts(history.urn, metric, judged), of_metric)
+            raised = alerts(history.urn, metric, judged)
+            tallies[name, metric] = tally(raised, of_metric, retired.get(metric))
     return Outcome(tallies, seconds, machine.peak_memory_mb())
 
 
@@ -305,6 +329,7 @@ def _report(console: Console, outcomes: Sequence[Outcome], samples: int, left_ou
             rows += [(f"  {kind} detected", partial(_of_kind, kind)) for kind in kinds]
         rows += [
             ("false alerts", lambda t: f"{t.false}"),
+            ("alerts on retired tables", lambda t: f"{t.retired}"),
             ("alerts per cause", lambda t: f"{t.alerts_per_cause:.2f}"),
         ]
         if metric is None:
