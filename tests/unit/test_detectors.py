@@ -86,7 +86,7 @@ def test_a_point_fails_exactly_where_it_lies_outside_its_range(
 
 
 @given(st.floats(0, 1e12), st.integers(0, 120), st.sampled_from([ROWS, Watch()]))
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 def test_a_constant_series_never_fails(level: float, days: int, watch: Watch) -> None:
     judged = judge(daily([level] * days), watch)
     assert not failing(judged)

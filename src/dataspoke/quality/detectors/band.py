@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataspoke.quality.detectors.calibration import Calibration
+from dataspoke.quality.detectors.months import MonthMemory
 from dataspoke.quality.detectors.seasonality import Pattern, fit_pattern
 from dataspoke.quality.detectors.watches import Direction
 
@@ -15,6 +16,10 @@ Floats = NDArray[np.float64]
 LEVEL_POINTS = 7
 # A long past says nothing new before it has grown by this part of it.
 _REFIT_SHARE = 25
+# A day that missed its forecast by no more than one in twenty does has nothing to be remembered.
+_USUAL_RATE = 0.05
+# What comes more often has no one value for a day of the month.
+_SHORTEST_MONTHLY_STEP_S = 0.75 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Band:
         self._pattern: Pattern | None = None
         self._calibration = Calibration(np.empty(0))
         self._level: deque[float] = deque(maxlen=LEVEL_POINTS)
+        self._month = MonthMemory()
         self._next_fit = 2 * LEVEL_POINTS
 
     def __len__(self) -> int:
@@ -59,13 +65,22 @@ class Band:
     def add(self, time_s: float, value: float) -> None:
         """Accept a point into the past."""
         if self._pattern is not None:
-            self._calibration.add(deviation(value - self._expected(time_s), self._direction))
+            expected = self._expected(time_s)
+            # What a month ago explains is taken off, or it would widen the range of other days.
+            low, high = self._excused(time_s)
+            self._remember(time_s, value - expected)
+            value -= min(max(value - expected, low), high)
+            self._calibration.add(deviation(value - expected, self._direction))
         # A clock that ran backwards must not put the past out of order.
         self._times_s.append(max(time_s, self._times_s[-1]) if self._times_s else time_s)
         self._values.append(value)
         self._level.append(self._seasonless(time_s, value))
         if len(self) >= self._next_fit:
             self._fit()
+
+    def refuse(self, time_s: float, value: float) -> None:
+        """Keep a point out of the past, except for what a month from now should know of it."""
+        self._remember(time_s, value - self._expected(time_s))
 
     def adopt(self, times_s: list[float], values: list[float]) -> None:
         """Forget the level and the trend for those of these points; the season stays."""
@@ -81,8 +96,19 @@ class Band:
         """Return the range that a healthy point leaves at ``rate``; needs an accepted point."""
         expected = self._expected(time_s)
         half = self._calibration.quantile(rate)
-        p_value = self._calibration.p_value(deviation(value - expected, self._direction))
-        return Range(expected, expected - half, expected + half, p_value)
+        low, high = self._excused(time_s)
+        beyond = value - expected - min(max(value - expected, low), high)
+        p_value = self._calibration.p_value(deviation(beyond, self._direction))
+        return Range(expected, expected + low - half, expected + high + half, p_value)
+
+    def _excused(self, time_s: float) -> tuple[float, float]:
+        """Return the differences from the forecast, 0 among them, that a month ago explains."""
+        excuse = self._month.excuse(time_s, self._calibration.quantile(_USUAL_RATE))
+        return min(excuse, 0.0), max(excuse, 0.0)
+
+    def _remember(self, time_s: float, difference: float) -> None:
+        if self._pattern is not None and self._pattern.step_s > _SHORTEST_MONTHLY_STEP_S:
+            self._month.add(time_s, difference)
 
     def _fit(self) -> None:
         self._pattern = fit_pattern(*self.past, LEVEL_POINTS)

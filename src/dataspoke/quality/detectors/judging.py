@@ -70,7 +70,9 @@ def judge(
     where it lies outside both, and the range shown spans both. A point FAILs exactly where it
     lies outside ``low`` and ``high``.
 
-    Points outside the band are not accepted: no later baseline sees them. The plain rule for a
+    Points outside the band are not accepted: no later baseline sees them, except that what comes
+    again on the same day of the next month, counted from its end in the last week, is no surprise
+    (daily and sparser series). The plain rule for a
     new normal: after fourteen such points in a row on the same side, these become the past. The
     first twenty-eight usable points, and values that are not finite, are WARMING_UP.
 
@@ -124,6 +126,7 @@ def _watch_band(
             if len(band) >= max(_PROPHET_LEAST_POINTS, due):
                 stretches.append(_Stretch(*band.past, []))
             continue
+        band.refuse(seen.time_s, seen.value)
         if outside and _side(seen) != _side(outside[-1]):
             outside.clear()
         outside.append(seen)
