@@ -16,6 +16,9 @@ Floats = NDArray[np.float64]
 LEVEL_POINTS = 7
 # A long past says nothing new before it has grown by this part of it.
 _REFIT_SHARE = 25
+# So many real incidents may be in any history before its range is doubted.
+_FREE_FAILURES = 5
+_MOST_OVER_BUDGET = 200
 # A day that missed its forecast by no more than one in twenty does has nothing to be remembered.
 _USUAL_RATE = 0.05
 # What comes more often has no one value for a day of the month.
@@ -52,6 +55,8 @@ class Band:
         self._calibration = Calibration(np.empty(0))
         self._level: deque[float] = deque(maxlen=LEVEL_POINTS)
         self._month = MonthMemory()
+        self._failures = 0
+        self._over_budget: deque[float] = deque(maxlen=_MOST_OVER_BUDGET)
         self._next_fit = 2 * LEVEL_POINTS
 
     def __len__(self) -> int:
@@ -78,9 +83,21 @@ class Band:
         if len(self) >= self._next_fit:
             self._fit()
 
-    def refuse(self, time_s: float, value: float) -> None:
-        """Keep a point out of the past, except for what a month from now should know of it."""
+    def refuse(self, time_s: float, value: float, rate: float, *, opens: bool) -> None:
+        """Keep a point out of the past; ``opens`` marks the first of failing ones in a row.
+
+        What a month from now should know of it is kept. And where a series has had many more
+        failures than ``rate`` promises, the range was too narrow for it: each further one widens
+        the tail by a deviation as large as the limit that it broke, and no larger.
+        """
         self._remember(time_s, value - self._expected(time_s))
+        if not opens:
+            return
+        self._failures += 1
+        if self._failures > _FREE_FAILURES + 2 * rate * len(self):
+            limit = self._calibration.quantile(rate)
+            self._over_budget.append(limit)
+            self._calibration.add(limit)
 
     def adopt(self, times_s: list[float], values: list[float]) -> None:
         """Forget the level and the trend for those of these points; the season stays."""
@@ -114,7 +131,8 @@ class Band:
         self._pattern = fit_pattern(*self.past, LEVEL_POINTS)
         missed = self._pattern.deviations
         both = self._direction is Direction.BOTH
-        self._calibration = Calibration(np.abs(missed) if both else np.maximum(missed, 0.0))
+        missed = np.abs(missed) if both else np.maximum(missed, 0.0)
+        self._calibration = Calibration(np.concatenate([missed, self._over_budget]))
         self._restart_level()
         grown = len(self) // _REFIT_SHARE
         self._next_fit = len(self) + max(LEVEL_POINTS, len(self._pattern.profile), grown)

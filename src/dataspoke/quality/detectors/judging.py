@@ -126,7 +126,7 @@ def _watch_band(
             if len(band) >= max(_PROPHET_LEAST_POINTS, due):
                 stretches.append(_Stretch(*band.past, []))
             continue
-        band.refuse(seen.time_s, seen.value)
+        band.refuse(seen.time_s, seen.value, rate, opens=not outside)
         if outside and _side(seen) != _side(outside[-1]):
             outside.clear()
         outside.append(seen)
