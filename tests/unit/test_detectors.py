@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataspoke.quality.detectors import WARM_UP_POINTS, WATCHES, Direction, Watch, judge
+from dataspoke.catalogue import Operation
+from dataspoke.quality.detectors import (
+    WARM_UP_POINTS,
+    WATCHES,
+    Direction,
+    Watch,
+    judge,
+    judge_dataset,
+    judge_freshness,
+)
+from dataspoke.quality.detectors.calibration import Calibration
 from dataspoke.quality.model import Judgement, Metric, Point, Status
 
 START = datetime(2026, 5, 1, 6, tzinfo=UTC)
@@ -115,6 +125,89 @@ def test_rows_that_go_missing_or_come_twice_are_told_from_a_weeks_rhythm(
     values[120] *= factor
     judged = judge(daily(values), ROWS)
     assert failing(judged) == ([120] if fails else [])
+
+
+def test_a_peak_at_each_months_end_is_news_once() -> None:
+    values = shop_week(180)
+    last_days = [
+        day
+        for day in range(180)
+        if (START + timedelta(days=day + 2)).month != (START + timedelta(days=day)).month
+    ]
+    values[last_days] *= 2.6
+    judged = judge(daily(values), ROWS)
+    assert {daily(values)[i].time.month for i in failing(judged)} <= {5, 6}
+    # Two days before a month's end nothing is excused, and at its end half is still missing.
+    for day, factor in ((last_days[-1] - 3, 2.6), (last_days[-1], 0.2)):
+        broken = values.copy()
+        broken[day] *= factor
+        assert day in failing(judge(daily(broken), ROWS))
+
+
+def test_a_look_at_freshness_is_what_a_scan_at_that_moment_says() -> None:
+    rng = np.random.default_rng(4)
+    operations = [
+        Operation(START + timedelta(days=day, minutes=rng.normal(0, 8)), "INSERT")
+        for day in range(58)
+        if day != 50
+    ]
+    looks = [START + timedelta(days=day, hours=2) for day in range(58)]
+    judged = judge_freshness(operations, looks)
+    for day in (10, 40, 49, 50, 51, 57):
+        (verdict,) = judge_dataset((), operations, looks[day], {})
+        assert verdict.judgements[-1] == judged[day]
+    assert [j.point.time for j in judged if j.status is Status.FAIL] == [looks[50]]
+    assert judge_freshness(operations, []) == judge_freshness([], looks) == []
+
+
+def test_a_probe_leaves_no_trace() -> None:
+    values = shop_week(55)
+    probed = np.insert(values, 40, 1e9)
+    times = np.insert(np.arange(55.0), 40, 39.5)
+    points = [
+        Point(START + timedelta(days=day), value)
+        for day, value in zip(times.tolist(), probed.tolist(), strict=True)
+    ]
+    judged = judge(points, ROWS, probes={40})
+    assert judged[40].status is Status.FAIL
+    assert [*judged[:40], *judged[41:]] == judge(daily(values), ROWS)
+
+
+@given(
+    st.lists(st.floats(0, 1e6), min_size=1, max_size=80),
+    st.lists(st.floats(0, 1e6), max_size=20),
+    st.floats(1e-6, 0.5),
+)
+def test_what_is_exceeded_at_a_rate_is_as_rare_as_it(
+    past: list[float], later: list[float], rate: float
+) -> None:
+    calibration = Calibration(np.array(past))
+    for one in later:
+        calibration.add(one)
+    assert len(calibration) == len(past) + len(later)
+    limit = calibration.quantile(rate)
+    assert limit >= 0
+    ranks = [calibration.p_value(deviation) for deviation in (0.0, limit, 2 * limit + 1)]
+    assert 1 >= ranks[0] >= ranks[1] >= ranks[2] >= 0
+
+
+def test_the_tail_is_as_heavy_as_the_past_says() -> None:
+    rng = np.random.default_rng(8)
+    for draw, exact in (
+        (rng.exponential(1, 20_000), -math.log(1e-5)),
+        (rng.pareto(3, 20_000), 1e-5 ** (-1 / 3) - 1),
+    ):
+        assert Calibration(draw).quantile(1e-5) == pytest.approx(exact, rel=0.3)
+
+
+def test_a_series_that_jumps_often_is_given_a_wider_range() -> None:
+    rng = np.random.default_rng(9)
+    values = 100 + rng.normal(0, 1, 3000)
+    jumps = np.flatnonzero(rng.random(3000) < 0.03)
+    values[jumps[jumps >= 500]] += 12
+    points = [Point(START + timedelta(minutes=5 * i), v) for i, v in enumerate(values.tolist())]
+    failed = failing(judge(points, Watch()))
+    assert len([i for i in failed if i >= 2000]) < 0.5 * len([i for i in failed if i < 1500])
 
 
 def test_a_fault_is_no_part_of_the_baseline() -> None:
