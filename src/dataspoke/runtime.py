@@ -1,1 +1,130 @@
 """The one composition root: builds adapters and services from settings."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+
+from dataspoke.adapters.arq import ArqQueue
+from dataspoke.adapters.datahub.hub import DataHub
+from dataspoke.adapters.embedders import LocalEmbedder, OpenAIEmbedder
+from dataspoke.adapters.postgres import migrate
+from dataspoke.adapters.postgres.engine import create_engine
+from dataspoke.adapters.postgres.jobs import PostgresJobs
+from dataspoke.adapters.postgres.store import PostgresStore
+from dataspoke.adapters.postgres.vectors import PostgresVectors
+from dataspoke.adapters.process_pool import ProcessPool
+from dataspoke.adapters.redis_feed import RedisFeed
+from dataspoke.embedded.model import default_directory
+from dataspoke.errors import ConfigurationError
+from dataspoke.health.service import HealthService
+from dataspoke.knowledge.service import KnowledgeService
+from dataspoke.ports.embedder import Embedder
+from dataspoke.ports.hub import Hub
+from dataspoke.ports.queue import Queue
+from dataspoke.ports.store import Jobs, Store
+from dataspoke.ports.vectors import Vectors
+from dataspoke.quality.service import QualityService
+from dataspoke.settings import EmbedderSettings, Settings
+from dataspoke.status import StatusService
+
+_log = logging.getLogger(__name__)
+
+_PROBE_TIMEOUT = timedelta(seconds=3)
+_EMBEDDING_TIMEOUT_S = 30.0
+
+
+class SystemClock:
+    """The Clock of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a process works with; ``embedder`` is None where search goes by words only."""
+
+    hub: Hub
+    store: Store
+    jobs: Jobs
+    vectors: Vectors
+    queue: Queue
+    embedder: Embedder | None
+    quality: QualityService
+    health: HealthService
+    knowledge: KnowledgeService
+    operations: StatusService
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
+    """Yield the runtime of one process and close all connections at the end.
+
+    Nothing is connected to before it is used, so that an outside system that is down hinders no
+    start. Raises ConfigurationError for settings that cannot work.
+    """
+    async with AsyncExitStack() as stack:
+        engine = create_engine(settings.store)
+        stack.push_async_callback(engine.dispose)
+        store, jobs, vectors = PostgresStore(engine), PostgresJobs(engine), PostgresVectors(engine)
+        hub = await stack.enter_async_context(DataHub(settings.hub))
+        queue = await stack.enter_async_context(ArqQueue(settings.redis))
+        feed = await stack.enter_async_context(RedisFeed(settings.redis))
+        compute = await stack.enter_async_context(ProcessPool(settings.worker.processes))
+        embedder = await _embedder(settings.embedder, stack)
+        clock = SystemClock()
+        yield Runtime(
+            hub=hub,
+            store=store,
+            jobs=jobs,
+            vectors=vectors,
+            queue=queue,
+            embedder=embedder,
+            quality=QualityService(hub, store, feed, compute, clock),
+            health=HealthService(hub, store, clock),
+            knowledge=KnowledgeService(hub, store, vectors, embedder),
+            operations=StatusService(
+                hub, store, jobs, vectors, {"redis": queue.ping}, _PROBE_TIMEOUT
+            ),
+        )
+
+
+async def _embedder(settings: EmbedderSettings, stack: AsyncExitStack) -> Embedder | None:
+    if settings.kind == "local":
+        try:
+            return local_embedder(settings)
+        except ConfigurationError as error:
+            _log.warning("Search goes by words only. %s", error.public_message)
+            return None
+    if settings.kind == "openai":
+        if settings.url is None:
+            raise ConfigurationError(
+                "DATASPOKE_EMBEDDER__URL is missing: give the base address of the endpoint."
+            )
+        key = settings.api_key.get_secret_value()
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(
+                base_url=str(settings.url),
+                headers={"Authorization": f"Bearer {key}"} if key else {},
+                timeout=_EMBEDDING_TIMEOUT_S,
+            )
+        )
+        return OpenAIEmbedder(http, settings.model, settings.dimensions)
+    return None
+
+
+def local_embedder(settings: EmbedderSettings) -> LocalEmbedder:
+    """Return the model on this machine; raises ConfigurationError where it is not complete."""
+    directory = Path(settings.model_dir) if settings.model_dir else default_directory()
+    return LocalEmbedder(directory)
+
+
+# Migrations are the operator's to run, through the command line.
+upgrade_database = migrate.upgrade
+downgrade_database = migrate.downgrade
+check_database = migrate.check

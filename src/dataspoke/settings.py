@@ -1,7 +1,7 @@
 """All settings, in one model. Entry points build it; everything else is given its part."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -151,6 +151,11 @@ def problems(settings: Settings) -> list[str]:
     if not settings.subgraph.gateway_secret.get_secret_value():
         found.append("DATASPOKE_SUBGRAPH__GATEWAY_SECRET is empty: agree on one with the gateway.")
     return found
+
+
+def variable_of(path: Iterable[str | int]) -> str:
+    """Return the environment variable of a setting: ``("hub", "url")`` is DATASPOKE_HUB__URL."""
+    return "DATASPOKE_" + "__".join(str(name).upper() for name in path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,18 @@ class Child:
         self.stop()
         raise DependencyUnavailable(self.name, self.failure(f"not ready after {timeout_s:g} s"))
 
+    def wait_for_success(self, timeout_s: float) -> None:
+        """Return when it has ended with status 0; raises DependencyUnavailable if not."""
+        try:
+            status = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise DependencyUnavailable(
+                self.name, self.failure(f"did not end within {timeout_s:g} s")
+            ) from None
+        if status != 0:
+            raise DependencyUnavailable(self.name, self.failure(f"ended with status {status}"))
+
     def failure(self, what: str) -> str:
         """Return a message that says what happened, where the log is and how it ends."""
         words = self.last_words()

@@ -56,14 +56,19 @@ def npm(*arguments: str) -> int:
     return subprocess.run(command, cwd=gateway_directory(), env=environment, check=False).returncode
 
 
-def _major(executable: Path) -> int:
+def version_of(executable: Path) -> str:
+    """Return what a Node.js says of its version, as ``v24.1.0``; empty where it does not run."""
     try:
         answer = subprocess.run(
             [str(executable), "--version"], capture_output=True, text=True, timeout=20, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
-        return 0
-    found = re.match(r"v(\d+)\.", answer.stdout)
+        return ""
+    return answer.stdout.strip()
+
+
+def _major(executable: Path) -> int:
+    found = re.match(r"v(\d+)\.", version_of(executable))
     return int(found.group(1)) if found else 0
 
 

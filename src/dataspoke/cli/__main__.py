@@ -1,0 +1,5 @@
+"""``python -m dataspoke.cli``: the command line of this very interpreter."""
+
+from dataspoke.cli import main
+
+main()

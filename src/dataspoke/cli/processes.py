@@ -1,0 +1,132 @@
+"""``dataspoke serve``, ``worker`` and ``hub``: the processes that stay up."""
+
+import asyncio
+import json
+import logging
+import secrets
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+import uvicorn
+
+from dataspoke.cli.configuration import require_fit
+from dataspoke.errors import ConfigurationError
+from dataspoke.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from dataspoke.localhub.access import User
+
+_SHUTDOWN_GRACE_S = 5
+
+
+def log_to_stderr() -> None:
+    """Write this process's log to stderr, a line for each event."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    # A line for each request that is sent says nothing that a failure does not.
+    for chatty in ("httpx", "httpcore", "gql", "arq"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def serve() -> None:
+    """Serve the GraphQL subgraph (DATASPOKE_SUBGRAPH__PORT)."""
+    log_to_stderr()
+    settings = Settings()
+    require_fit(settings)
+    with asyncio.Runner(loop_factory=uvicorn.Config("").get_loop_factory()) as runner:
+        runner.run(_serve_subgraph(settings))
+
+
+async def _serve_subgraph(settings: Settings) -> None:
+    from dataspoke.resolvers.services import Services
+    from dataspoke.runtime import open_runtime
+    from dataspoke.subgraph.app import create_app
+
+    async with open_runtime(settings) as runtime:
+        services = Services(runtime.quality, runtime.health, runtime.knowledge, runtime.operations)
+        app = create_app(services, runtime.hub.actor, settings.subgraph)
+        await _listen(app, settings.subgraph.host, settings.subgraph.port)
+
+
+def worker() -> None:
+    """Run scans, audits and indexing in the background, and follow DataHub's changes."""
+    log_to_stderr()
+    settings = Settings()
+    require_fit(settings)
+    asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    from dataspoke.runtime import open_runtime
+    from dataspoke.workers import worker
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with open_runtime(settings) as runtime:
+        await worker.run(runtime, settings, stop)
+
+
+def hub(
+    data: Annotated[
+        Path | None, typer.Option(help="File to keep it in; in memory without one.")
+    ] = None,
+    load: Annotated[
+        Path | None, typer.Option(help="Metadata file to load, as `datahub ingest` reads it.")
+    ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(help="JSON list of {urn, role, token, hidden, unprofiled}."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+) -> None:
+    """Run the stand-in for DataHub alone: for demo and tests, never in place of a DataHub.
+
+    Without users it makes up one for each role and prints their tokens.
+    """
+    from dataspoke.localhub.access import read_users
+    from dataspoke.localhub.app import create_app
+    from dataspoke.localhub.files import read_metadata_file
+    from dataspoke.localhub.storage import Storage
+
+    log_to_stderr()
+    known = read_users(users) if users is not None else _made_up_users()
+    proposals = read_metadata_file(load) if load is not None else []
+    with Storage.open(data) as storage:
+        storage.write(proposals, "urn:li:corpuser:datahub")
+        asyncio.run(_listen(create_app(storage, known), host, port))
+
+
+def _made_up_users() -> "Mapping[str, User]":
+    from dataspoke.localhub.access import Role, User
+
+    users = {secrets.token_urlsafe(24): User(f"urn:li:corpuser:{role}", role) for role in Role}
+    typer.echo(json.dumps({user.role: token for token, user in users.items()}, indent=2))
+    return users
+
+
+async def _listen(app: "Starlette", host: str, port: int) -> None:
+    try:
+        listener = socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Stop what listens there, or choose "
+            "another port."
+        ) from error
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_SHUTDOWN_GRACE_S,
+    )
+    with listener:
+        await uvicorn.Server(config).serve(sockets=[listener])
