@@ -71,6 +71,7 @@ def address_and_token(
         running = json.loads((directory / "demo.json").read_text())
     except FileNotFoundError:
         return url or _DEFAULT_URL, token or ""
-    if url is None or url == running["gateway"]:
-        return running["gateway"], token or running["tokens"][role]
+    demo_url = f"{running['gateway']}/graphql"
+    if url is None or url == demo_url:
+        return demo_url, token or running["tokens"][role]
     return url, token or ""

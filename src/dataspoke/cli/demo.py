@@ -142,19 +142,12 @@ def _run(
         write_private(directory / "environment", _dotenv(stack.environment))
         _await_verdicts(console, stack, catalogue)
         answer = _questioned(stack, query)
-        gateway = f"{stack.gateway_url}/graphql"
-        write_private(
-            announced,
-            json.dumps(
-                {
-                    "gateway": gateway,
-                    "subgraph": f"{stack.subgraph_url}/graphql",
-                    "hub": stack.hub_url,
-                    "tokens": dict(stack.tokens),
-                },
-                indent=2,
-            ),
-        )
+        addresses = {
+            "gateway": stack.gateway_url,
+            "subgraph": stack.subgraph_url,
+            "hub": stack.hub_url,
+        }
+        write_private(announced, json.dumps({**addresses, "tokens": dict(stack.tokens)}, indent=2))
         _show(console, stack, query, answer, time.monotonic() - began)
         while stay:
             time.sleep(0.5)
@@ -319,7 +312,7 @@ def _show(
     console.rule()
     for name, address in (
         ("Gateway", f"{stack.gateway_url}/graphql   (open it: GraphiQL with this query)"),
-        ("Subgraph", f"{stack.subgraph_url}/graphql   (answers the gateway only)"),
+        ("Subgraph", f"{stack.subgraph_url}/graphql"),
         ("Hub", f"{stack.hub_url}   (a stand-in for DataHub: demo and tests only)"),
     ):
         console.print(f"{name:<9} {address}", highlight=False, soft_wrap=True)

@@ -101,7 +101,6 @@ class Stack:
             "DATASPOKE_STORE__URL": postgres.url,
             "DATASPOKE_REDIS__URL": valkey.url,
             "DATASPOKE_SUBGRAPH__PORT": self.subgraph_url.rpartition(":")[2],
-            "DATASPOKE_SUBGRAPH__GATEWAY_SECRET": secrets.token_urlsafe(24),
         }
         on_start("tables")
         self._run_to_end("migrations", "db", "upgrade")
@@ -121,7 +120,6 @@ class Stack:
             hub_url=self.hub_url,
             hub_token=self._tokens[_SERVICE],
             subgraph_url=self.subgraph_url,
-            gateway_secret=self._environment["DATASPOKE_SUBGRAPH__GATEWAY_SECRET"],
             port=gateway_port,
             ready_query=ready_query,
             demo_token=self._tokens["editor"],

@@ -1,0 +1,240 @@
+"""The vein from DataHub's metadata to a federated verdict, through every real process."""
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gql import Client, gql
+from gql.transport.websockets import WebsocketsTransport
+
+from tests.support.demo import Demo, wait_until
+
+SALES = "urn:li:dataset:(urn:li:dataPlatform:snowflake,analytics.marts.fct_sales_d,PROD)"
+ORDERS = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.public.orders,PROD)"
+LEDGER = "urn:li:dataset:(urn:li:dataPlatform:postgres,erp.fin.gl_postings,PROD)"
+PAYMENTS = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.public.payments,PROD)"
+HOUR_MS = 3_600_000
+
+VERDICT = """
+query ($urn: String!) {
+  dataset(urn: $urn) {
+    properties { name description }
+    healthScore { value findings { rule action } }
+    quality { status results { metric status value low high } alerts { message } }
+  }
+}
+"""
+TEN = """
+query ($query: String!) {
+  knowledgeSearch(query: $query, first: 10) {
+    edges { node { why dataset { urn name platform { urn } properties { description } } } }
+  }
+}
+"""
+ALERTS = """
+query ($urns: [String!]) {
+  qualityAlerts(urns: $urns, first: 100) { edges { node { id state metric message } } }
+}
+"""
+LIVE = """
+subscription ($urns: [String!]) {
+  qualityAlerts(urns: $urns) { alert { id state metric dataset { urn properties { name } } } }
+}
+"""
+ASSERTIONS = """
+query ($urn: String!) {
+  dataset(urn: $urn) {
+    assertions(start: 0, count: 20) {
+      assertions {
+        info { type description }
+        runEvents(status: COMPLETE, limit: 1) { runEvents { result { type actualAggValue } } }
+      }
+    }
+  }
+}
+"""
+
+
+def test_one_question_brings_the_description_and_the_verdict(demo: Demo) -> None:
+    dataset = demo.data(VERDICT, {"urn": SALES})["dataset"]
+    assert dataset["properties"]["name"] == "fct_sales_d"
+    assert 0 < dataset["healthScore"]["value"] <= 100
+    # The bookshop's morning report lacks half its rows since yesterday.
+    assert dataset["quality"]["status"] == "FAIL"
+    rows = next(r for r in dataset["quality"]["results"] if r["metric"] == "ROW_COUNT")
+    assert rows["value"] < rows["low"]
+    assert len(dataset["quality"]["alerts"]) == 1
+
+
+def test_ten_hits_with_datahubs_fields_cost_one_request_to_the_hub(demo: Demo) -> None:
+    def requests() -> int:
+        """Return how many GraphQL requests the gateway has sent to the hub."""
+        return _subgraph_requests(demo.gateway, "datahub")
+
+    demo.data(TEN, {"query": "orders"})
+    before = requests()
+    edges = demo.data(TEN, {"query": "customers and what they bought"})["knowledgeSearch"]["edges"]
+    assert requests() - before == 1
+    datasets = [edge["node"]["dataset"] for edge in edges]
+    assert len({dataset["urn"] for dataset in datasets}) == 10
+    assert all(dataset["name"] and dataset["platform"]["urn"] for dataset in datasets)
+
+
+def _subgraph_requests(gateway: str, subgraph: str) -> int:
+    metrics = httpx.get(f"{gateway}/metrics", timeout=10).text
+    return sum(
+        int(float(line.rpartition(" ")[2]))
+        for line in metrics.splitlines()
+        if line.startswith("graphql_gateway_subgraph_execute_duration_count")
+        and f'subgraphName="{subgraph}"' in line
+    )
+
+
+def test_a_dataset_ingested_by_datahubs_own_command_line_is_found_within_five_seconds(
+    demo: Demo, tmp_path: Path
+) -> None:
+    urn = "urn:li:dataset:(urn:li:dataPlatform:snowflake,lab.zeppelin_flights,PROD)"
+    records = tmp_path / "new.json"
+    records.write_text(
+        json.dumps(
+            [
+                {
+                    "entityType": "dataset",
+                    "entityUrn": urn,
+                    "changeType": "UPSERT",
+                    "aspectName": "datasetProperties",
+                    "aspect": {"json": {"name": "zeppelin_flights", "description": "Airships."}},
+                }
+            ]
+        )
+    )
+    recipe = tmp_path / "recipe.yml"
+    recipe.write_text(
+        json.dumps(
+            {
+                "source": {"type": "file", "config": {"path": str(records)}},
+                "sink": {
+                    "type": "datahub-rest",
+                    "config": {"server": demo.hub, "token": demo.tokens["editor"]},
+                },
+            }
+        )
+    )
+    demo.datahub("ingest", "-c", str(recipe))
+    ingested = time.monotonic()
+
+    def found() -> bool:
+        edges = demo.data(TEN, {"query": "zeppelin flights"})["knowledgeSearch"]["edges"]
+        return any(edge["node"]["dataset"]["urn"] == urn for edge in edges)
+
+    wait_until(found, 5, "the new dataset")
+    print(f"found {time.monotonic() - ingested:.2f} s after `datahub ingest` ended")
+
+
+async def test_a_profile_with_a_tenth_of_the_rows_raises_one_alert(demo: Demo) -> None:
+    healthy = await asyncio.to_thread(demo.data, VERDICT, {"urn": ORDERS})
+    assert healthy["dataset"]["quality"]["status"] == "PASS"
+    usual = next(
+        r["value"] for r in healthy["dataset"]["quality"]["results"] if r["metric"] == "ROW_COUNT"
+    )
+    transport = WebsocketsTransport(
+        url=demo.gateway.replace("http", "ws") + "/graphql",
+        init_payload=demo.authorization("viewer"),
+    )
+    async with Client(transport=transport) as session:
+        received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+        async def listen() -> None:
+            async for change in session.subscribe(gql(LIVE), variable_values={"urns": [ORDERS]}):
+                received.put_nowait(change["qualityAlerts"]["alert"])
+
+        listening = asyncio.create_task(listen())
+        # The subscription begins "now": let it reach the subgraph before anything happens.
+        await asyncio.sleep(2)
+        await asyncio.to_thread(_put_profile, demo, ORDERS, int(usual / 10))
+        async with asyncio.timeout(20):
+            alert = await received.get()
+        assert (alert["state"], alert["metric"]) == ("OPEN", "ROW_COUNT")
+        assert alert["dataset"] == {"urn": ORDERS, "properties": {"name": "orders"}}
+        listening.cancel()
+
+    listed = await asyncio.to_thread(demo.data, ALERTS, {"urns": [ORDERS]})
+    assert [edge["node"]["id"] for edge in listed["qualityAlerts"]["edges"]] == [alert["id"]]
+    assert received.empty()
+    await asyncio.to_thread(
+        wait_until, lambda: _failed_assertions(demo, ORDERS) == 1, 20, "the failed assertion"
+    )
+
+
+def _put_profile(demo: Demo, urn: str, rows: int) -> None:
+    aspect = demo.directory / "profile.json"
+    aspect.write_text(json.dumps({"timestampMillis": int(time.time() * 1000), "rowCount": rows}))
+    demo.datahub("put", "--urn", urn, "--aspect", "datasetProfile", "-d", str(aspect))
+
+
+def _failed_assertions(demo: Demo, urn: str) -> int:
+    dataset = demo.ask_hub(ASSERTIONS, {"urn": urn})["dataset"]
+    runs = [
+        run
+        for assertion in dataset["assertions"]["assertions"]
+        for run in assertion["runEvents"]["runEvents"]
+    ]
+    return sum(run["result"]["type"] == "FAILURE" for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("role", "urn", "health", "quality"),
+    [
+        ("editor", LEDGER, True, True),
+        ("viewer", LEDGER, False, False),
+        ("editor", PAYMENTS, True, True),
+        ("viewer", PAYMENTS, True, False),
+    ],
+)
+def test_each_caller_sees_what_datahub_lets_them_see(
+    demo: Demo, role: str, urn: str, health: bool, quality: bool
+) -> None:
+    dataset = demo.ask(VERDICT, {"urn": urn}, role=role)["data"]["dataset"]
+    seen = dataset or {"healthScore": None, "quality": None}
+    assert (seen["healthScore"] is not None, seen["quality"] is not None) == (health, quality)
+
+
+def test_without_a_token_nothing_is_told(demo: Demo) -> None:
+    response = httpx.post(
+        f"{demo.gateway}/graphql", json={"query": "{ dataspokeStatus { version } }"}, timeout=30
+    )
+    answer = response.json()
+    assert (answer.get("data") or {}).get("dataspokeStatus") is None
+    assert answer["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+def test_search_from_the_terminal(demo: Demo) -> None:
+    shown = demo.cli("search", "what customers sent back")
+    assert shown.returncode == 0, shown.stderr
+    assert "returns" in shown.stdout
+    as_json = demo.cli("search", "what customers sent back", "--platform", "kafka", "--json")
+    answer = json.loads(as_json.stdout)
+    assert answer["mode"] == "HYBRID"
+    assert all("dataPlatform:kafka" in hit["dataset"]["urn"] for hit in answer["hits"])
+
+
+def test_a_scan_from_the_terminal(demo: Demo) -> None:
+    scanned = demo.cli("scan")
+    assert (scanned.returncode, scanned.stdout.strip()) == (0, "Scanned."), scanned.stderr
+
+
+def test_the_doctor_finds_everything_well(demo: Demo) -> None:
+    examined = demo.cli("doctor")
+    assert examined.returncode == 0, examined.stdout
+    assert "stand-in" in examined.stdout
+    assert "FAIL" not in examined.stdout
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(demo: Demo) -> None:
+    second = demo.cli("demo")
+    assert second.returncode == 1
+    assert "runs in" in second.stderr
