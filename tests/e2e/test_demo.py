@@ -1,4 +1,4 @@
-"""``dataspoke demo`` as a program: it checks itself, resumes, stops, and refuses what it cannot use."""
+"""``dataspoke demo`` as a program: checks itself, resumes, stops, refuses what it cannot use."""
 
 import json
 import socket
