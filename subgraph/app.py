@@ -87,6 +87,7 @@ def server_config(app: Starlette, settings: SubgraphSettings) -> uvicorn.Config:
         ws="websockets-sansio",
         ws_max_size=settings.max_body_bytes,
         ws_per_message_deflate=False,
+        log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,

@@ -25,7 +25,7 @@ from dataspoke.health.service import HealthService
 from dataspoke.knowledge.service import KnowledgeService
 from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Hub
-from dataspoke.ports.queue import Queue
+from dataspoke.ports.queue import Queue, WakeUps
 from dataspoke.ports.store import Jobs, Store
 from dataspoke.ports.vectors import Vectors
 from dataspoke.quality.service import QualityService
@@ -54,6 +54,7 @@ class Runtime:
     jobs: Jobs
     vectors: Vectors
     queue: Queue
+    wake_ups: WakeUps
     embedder: Embedder | None
     quality: QualityService
     health: HealthService
@@ -72,7 +73,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         engine = create_engine(settings.store)
         stack.push_async_callback(engine.dispose)
         store, jobs, vectors = PostgresStore(engine), PostgresJobs(engine), PostgresVectors(engine)
-        hub = await stack.enter_async_context(DataHub(settings.hub))
+        hub = await stack.enter_async_context(DataHub.open(settings.hub))
         queue = await stack.enter_async_context(ArqQueue(settings.redis))
         feed = await stack.enter_async_context(RedisFeed(settings.redis))
         compute = await stack.enter_async_context(ProcessPool(settings.worker.processes))
@@ -84,6 +85,7 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
             jobs=jobs,
             vectors=vectors,
             queue=queue,
+            wake_ups=queue,
             embedder=embedder,
             quality=QualityService(hub, store, feed, compute, clock),
             health=HealthService(hub, store, clock),

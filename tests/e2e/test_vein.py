@@ -89,8 +89,8 @@ def _subgraph_requests(gateway: str, subgraph: str) -> int:
     return sum(
         int(float(line.rpartition(" ")[2]))
         for line in metrics.splitlines()
-        if line.startswith("graphql_gateway_subgraph_execute_duration_count")
-        and f'subgraphName="{subgraph}"' in line
+        if line.startswith("dataspoke_gateway_subgraph_requests_total")
+        and f'subgraph="{subgraph}"' in line
     )
 
 

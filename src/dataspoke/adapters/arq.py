@@ -76,6 +76,10 @@ class ArqQueue:
                         _FUNCTION, str(job.job_id), _job_id=f"{job.job_id}:{job.token}"
                     )
 
+    async def ping(self) -> None:
+        with translated(_PORT):
+            await self._redis.ping()
+
     async def receive(self, begin: Begin, at_once: int) -> None:
         async def received(context: dict[str, Any], job_id: str) -> None:
             running = await begin(UUID(job_id))

@@ -18,8 +18,6 @@ from dataspoke.errors import ConfigurationError
 from dataspoke.settings import Settings
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
-
     from dataspoke.localhub.access import User
 
 _SHUTDOWN_GRACE_S = 5
@@ -47,12 +45,17 @@ def serve() -> None:
 async def _serve_subgraph(settings: Settings) -> None:
     from dataspoke.resolvers.services import Services
     from dataspoke.runtime import open_runtime
-    from dataspoke.subgraph.app import create_app
+    from dataspoke.subgraph.app import create_app, server_config
 
     async with open_runtime(settings) as runtime:
         services = Services(runtime.quality, runtime.health, runtime.knowledge, runtime.operations)
-        app = create_app(services, runtime.hub.actor, settings.subgraph)
-        await _listen(app, settings.subgraph.host, settings.subgraph.port)
+        app = create_app(
+            services,
+            runtime.hub.actor,
+            settings.subgraph,
+            introspection=settings.environment == "development",
+        )
+        await _listen(server_config(app, settings.subgraph))
 
 
 def worker() -> None:
@@ -65,14 +68,25 @@ def worker() -> None:
 
 async def _work(settings: Settings) -> None:
     from dataspoke.runtime import open_runtime
-    from dataspoke.workers import worker
+    from dataspoke.workers.jobs import work_table
+    from dataspoke.workers.worker import run
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with open_runtime(settings) as runtime:
-        await worker.run(runtime, settings, stop)
+        work = work_table(runtime.quality, runtime.health, runtime.knowledge)
+        await run(
+            work,
+            runtime.store,
+            runtime.jobs,
+            runtime.queue,
+            runtime.wake_ups,
+            runtime.hub,
+            settings.worker,
+            stop,
+        )
 
 
 def hub(
@@ -103,7 +117,15 @@ def hub(
     proposals = read_metadata_file(load) if load is not None else []
     with Storage.open(data) as storage:
         storage.write(proposals, "urn:li:corpuser:datahub")
-        asyncio.run(_listen(create_app(storage, known), host, port))
+        config = uvicorn.Config(
+            create_app(storage, known),
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_SHUTDOWN_GRACE_S,
+        )
+        asyncio.run(_listen(config))
 
 
 def _made_up_users() -> "Mapping[str, User]":
@@ -114,19 +136,13 @@ def _made_up_users() -> "Mapping[str, User]":
     return users
 
 
-async def _listen(app: "Starlette", host: str, port: int) -> None:
+async def _listen(config: uvicorn.Config) -> None:
     try:
-        listener = socket.create_server((host, port), backlog=2048)
+        listener = socket.create_server((config.host, config.port), backlog=config.backlog)
     except OSError as error:
         raise ConfigurationError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. Stop what listens there, or choose "
-            "another port."
+            f"Cannot listen on {config.host}:{config.port}: {error.strerror}. "
+            "Stop what listens there, or choose another port."
         ) from error
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=_SHUTDOWN_GRACE_S,
-    )
     with listener:
         await uvicorn.Server(config).serve(sockets=[listener])

@@ -22,6 +22,10 @@ class Queue(Protocol):
         """Ask some worker to claim each job; raises DependencyUnavailable where it is down."""
         ...
 
+    async def ping(self) -> None:
+        """Return where it answers; raises DependencyUnavailable or DependencyTimeout otherwise."""
+        ...
+
 
 # Claims the job and runs it, if there is something to run. Returns as soon as that is known, with
 # what lasts as long as the job does; None where there is nothing to run. Does not raise.
