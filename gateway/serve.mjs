@@ -18,14 +18,20 @@ export async function serve({ host, port }) {
   const log = new Logger();
   const runtime = createGatewayRuntime({ ...gatewayConfig, logging: log });
   await runtime.getSchema();
-  const server = createServer(runtime);
+  const endpoint = runtime.graphqlEndpoint;
+  const server = createServer((request, response) => {
+    request.url = fromRoot(request.url, endpoint);
+    return runtime(request, response);
+  });
+  const listener = new WebSocketServer({ server, maxPayload: MAX_BODY_BYTES });
+  listener.shouldHandle = ({ url }) => fromRoot(url, endpoint).split('?')[0] === endpoint;
   const sockets = useServer(
     getGraphQLWSOptions(runtime, ({ extra }) => ({
       req: extra.request,
       socket: extra.socket,
       request: normalizeNodeRequest(extra.request, runtime.fetchAPI),
     })),
-    new WebSocketServer({ server, path: runtime.graphqlEndpoint, maxPayload: MAX_BODY_BYTES }),
+    listener,
   );
   await new Promise((resolve, reject) => {
     server.once('error', reject).listen(port, host, resolve);
@@ -40,4 +46,9 @@ export async function serve({ host, port }) {
     await closed;
     clearTimeout(overdue);
   });
+}
+
+/** Return the path of a request; the bare address, which is what people type, is the endpoint. */
+function fromRoot(url, endpoint) {
+  return /^\/(\?|$)/.test(url) ? endpoint + url.slice(1) : url;
 }

@@ -65,8 +65,9 @@ def create_app(
 
     app = Starlette(
         routes=[
-            Route("/graphql", graphql, methods=["POST"]),
-            WebSocketRoute("/graphql", sockets.serve),
+            # The bare address too: it is what scripts are given.
+            *(Route(path, graphql, methods=["POST"]) for path in ("/graphql", "/")),
+            *(WebSocketRoute(path, sockets.serve) for path in ("/graphql", "/")),
             Route("/livez", live),
             Route("/readyz", ready),
         ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from gql import Client, gql
+from gql import Client, GraphQLRequest
 from gql.transport.websockets import WebsocketsTransport
 
 from tests.support.demo import Demo, wait_until
@@ -42,7 +42,7 @@ query ($urns: [String!]) {
 """
 LIVE = """
 subscription ($urns: [String!]) {
-  qualityAlerts(urns: $urns) { alert { id state metric dataset { urn properties { name } } } }
+  qualityAlerts(urns: $urns, after: "0") { alert { id state metric dataset { urn properties { name } } } }
 }
 """
 ASSERTIONS = """
@@ -149,15 +149,16 @@ async def test_a_profile_with_a_tenth_of_the_rows_raises_one_alert(demo: Demo) -
         received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
         async def listen() -> None:
-            async for change in session.subscribe(gql(LIVE), variable_values={"urns": [ORDERS]}):
+            live = GraphQLRequest(LIVE, variable_values={"urns": [ORDERS]})
+            async for change in session.subscribe(live):
                 received.put_nowait(change["qualityAlerts"]["alert"])
 
         listening = asyncio.create_task(listen())
-        # The subscription begins "now": let it reach the subgraph before anything happens.
-        await asyncio.sleep(2)
         await asyncio.to_thread(_put_profile, demo, ORDERS, int(usual / 10))
-        async with asyncio.timeout(20):
-            alert = await received.get()
+        waiting = asyncio.ensure_future(received.get())
+        await asyncio.wait({listening, waiting}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        assert not listening.done(), listening.result()
+        alert = waiting.result()
         assert (alert["state"], alert["metric"]) == ("OPEN", "ROW_COUNT")
         assert alert["dataset"] == {"urn": ORDERS, "properties": {"name": "orders"}}
         listening.cancel()

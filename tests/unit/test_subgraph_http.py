@@ -170,7 +170,7 @@ async def test_other_methods_are_refused(subgraph: Subgraph, method: str) -> Non
         assert "Send GraphQL by POST" in response.json()["errors"][0]["message"]
 
 
-@pytest.mark.parametrize("path", ["/", "/graphql/", "/docs", "/graphiql"])
+@pytest.mark.parametrize("path", ["/graphql/", "/docs", "/graphiql"])
 async def test_there_is_nothing_else(subgraph: Subgraph, path: str) -> None:
     response = await subgraph.post(method="GET", path=path, headers={"accept": "text/html"})
     assert response.status_code == 404
