@@ -388,7 +388,7 @@ async def test_a_filter_never_hides_what_it_keeps(weary: AsyncEngine) -> None:
         entry(
             document(
                 f"{n:04}",
-                "orders",
+                "orders of items by region",
                 tags=("a",) if n % 2 or n % 200 == 8 else ("b",),
                 owners=("c",) if n % 2 else ("d",),
             ),
@@ -406,6 +406,13 @@ async def test_a_filter_never_hides_what_it_keeps(weary: AsyncEngine) -> None:
         found = await vectors.search("", unit(1, 1), MODEL, rare, 15)
         assert set(urns(found)) == kept
         assert len(await vectors.search("", unit(1, 1), MODEL, ANY, 500)) == 500
+        found = await vectors.search("orders", None, None, rare, 50)
+        assert set(urns(found)) == kept
+        # Words of all documents under a filter of half of them.
+        half = SearchFilters(tags=("a",))
+        found = await vectors.search("items orders region", None, None, half, 2000)
+        assert len(found) == 1515
+        assert all(candidate.document.tags == ("a",) for candidate in found)
         near = await vectors.neighbours(sorted(kept), 300)
         assert {urn: len(others) for urn, others in near.items()} == dict.fromkeys(kept, 300)
     exact = {f"{n:04}" for n in np.argsort(-(rows @ unit(1, 1)))[:40]}

@@ -32,6 +32,9 @@ from dataspoke.knowledge.model import SearchFilters
 
 # Looking up one term of one document takes as long as reading so many postings in a row.
 _LOOKUP_COST = 10
+# So many documents are looked up one by one to see whether they pass a filter; for more, all that
+# pass are read first.
+_LOOKED_UP_TO = 5_000
 # How many near ones HNSW keeps in view: the least that is asked for, and pgvector's limit.
 _VIEW_MIN, _VIEW_MAX = 64, 1000
 
@@ -100,9 +103,16 @@ class Words:
             return select(best.c.document_id).where(best.c.rank.is_not(None))
         asked = self._asked()
         found = select(postings.c.document_id).join(asked, postings.c.term == asked.c.term)
+        if sum(self.documents_with.values()) > _LOOKED_UP_TO and matches(filters):
+            # Of its own accord PostgreSQL, which takes every term for a rare one, looks them up.
+            passing = select(documents.c.id).where(*matches(filters)).cte("passing")
+            found = found.join(
+                passing.prefix_with("MATERIALIZED"), postings.c.document_id == passing.c.id
+            )
+        else:
+            found = _passing(found, filters)
         return (
-            _passing(found, filters)
-            .group_by(postings.c.document_id)
+            found.group_by(postings.c.document_id)
             .order_by(self._rank(asked).desc(), postings.c.document_id)
             .limit(limit)
         )
