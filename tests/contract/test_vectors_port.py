@@ -425,7 +425,7 @@ async def test_a_rare_word_does_not_hide_what_common_ones_rank_higher(
     emptied: AsyncEngine, length: int
 ) -> None:
     """In long documents it weighs less than it promises, and their others decide."""
-    common = [f"{number:03}" for number in range(120)]
+    common = [f"{number:03}" for number in range(150)]
     entries = [
         *(entry(document(f"common{n}", "metric metric value value")) for n in common),
         *(entry(document(f"other{n}", "region")) for n in range(80)),

@@ -31,7 +31,7 @@ from dataspoke.knowledge.lexical import K1, B, rarity
 from dataspoke.knowledge.model import SearchFilters
 
 # Looking up one term of one document takes as long as reading so many postings in a row.
-_LOOKUP_COST = 10
+_LOOKUP_COST = 20
 # So many documents are looked up one by one to see whether they pass a filter; for more, all that
 # pass are read first.
 _LOOKED_UP_TO = 5_000
