@@ -1,12 +1,15 @@
 """From a change in the hub to what DataSpoke makes of it, through real jobs: within two seconds."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dataspoke.adapters.arq import ArqQueue
 from dataspoke.adapters.memory.hub import MemoryHub
@@ -14,6 +17,7 @@ from dataspoke.adapters.memory.vectors import MemoryVectors
 from dataspoke.adapters.postgres.engine import create_engine
 from dataspoke.adapters.postgres.jobs import PostgresJobs
 from dataspoke.adapters.postgres.store import PostgresStore
+from dataspoke.adapters.postgres.tables import metadata, rejected_events
 from dataspoke.adapters.process_pool import ProcessPool
 from dataspoke.adapters.redis_feed import RedisFeed
 from dataspoke.adapters.system_clock import SystemClock
@@ -37,6 +41,7 @@ SOON_S = 5
 
 @dataclass
 class World:
+    engine: AsyncEngine
     hub: MemoryHub
     store: PostgresStore
     jobs: PostgresJobs
@@ -55,7 +60,9 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
     async with Redis.from_url(valkey.url) as redis:
         await redis.flushall()
     engine = create_engine(StoreSettings(url=database_url))
-    made = World(MemoryHub(), PostgresStore(engine), PostgresJobs(engine), MemoryVectors())
+    async with engine.begin() as connection:
+        await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)}"))
+    made = World(engine, MemoryHub(), PostgresStore(engine), PostgresJobs(engine), MemoryVectors())
     settings, clock, stop = RedisSettings(url=valkey.url), SystemClock(), asyncio.Event()
     async with (
         ArqQueue(settings) as queue,
@@ -114,14 +121,14 @@ async def test_a_dataset_that_comes_and_goes(world: World) -> None:
 
 async def test_a_new_profile_raises_an_alert(world: World) -> None:
     now = datetime.now(UTC)
-    usual = [Profile(now - timedelta(days=60 - day), 1000 + day % 5) for day in range(60)]
+    usual = [Profile(now - timedelta(days=120 - day), 1000 + day % 5) for day in range(120)]
     world.hub.put(Dataset(ORDERS, "shop.orders", HIVE), profiles=usual)
     world.hub.emit(Topic.TIMESERIES, change("datasetProfile"))
 
     async def judged() -> bool:
         return ORDERS in await world.store.quality_of([ORDERS])
 
-    # The first one waits for the process of the detectors to start.
+    # The first one waits for the process of the detectors to start, and to import Prophet.
     await until(judged, "the first verdict")
     assert await world.store.active_alerts([ORDERS]) == {}
     world.hub.put(Dataset(ORDERS, "shop.orders", HIVE), profiles=[*usual, Profile(now, 100)])
@@ -134,3 +141,23 @@ async def test_a_new_profile_raises_an_alert(world: World) -> None:
     await world.settle()
     # ... and the hub shows the failed run.
     assert any(result.judgement.point.value == 100 for result in world.hub.results.values())
+
+
+async def test_an_event_that_the_store_refuses_is_kept_aside(world: World) -> None:
+    # A urn that passes for one, and that PostgreSQL cannot keep.
+    poison = MetadataEvent(f"urn:li:dataset:({HIVE},a\0b,PROD)", "dataset", "ownership", "UPSERT")
+    world.hub.put(Dataset(ORDERS, "shop.orders", HIVE))
+    for event in (change("ownership"), poison, change("ownership")):
+        world.hub.emit(Topic.VERSIONED, event)
+
+    async def known() -> bool:
+        return ORDERS in await world.vectors.urns()
+
+    await until(known, "the events around it to be taken", SOON_S)
+
+    async def moved_on() -> bool:
+        async with world.engine.connect() as connection:
+            kept = await connection.execute(select(rejected_events.c.event))
+            return [json.loads(event)["urn"] for event in kept.scalars()] == [poison.urn]
+
+    await until(moved_on, "the poison to be kept aside", SOON_S)
