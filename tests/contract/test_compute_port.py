@@ -129,6 +129,16 @@ async def test_processes_killed_while_idle_are_replaced(pool: ProcessPool) -> No
         assert await pool.run(AMPLE, os.getpid) != pid
 
 
+async def test_modules_are_there_before_the_first_call() -> None:
+    async with ProcessPool(1, preload=["colorsys"]) as fresh:
+        assert await fresh.run(AMPLE, _is_loaded, "colorsys")
+        assert not await fresh.run(AMPLE, _is_loaded, "cgitb")
+
+
+def _is_loaded(module: str) -> bool:
+    return module in sys.modules
+
+
 async def test_calls_run_side_by_side_and_the_rest_waits(pool: ProcessPool) -> None:
     await asyncio.gather(*(pool.run(AMPLE, time.sleep, 0.1) for _ in range(2)))
     began = time.monotonic()

@@ -67,7 +67,7 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
     async with (
         ArqQueue(settings) as queue,
         RedisFeed(settings) as feed,
-        ProcessPool(1) as compute,
+        ProcessPool(1, preload=["dataspoke.quality.detectors", "prophet"]) as compute,
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(
@@ -128,7 +128,7 @@ async def test_a_new_profile_raises_an_alert(world: World) -> None:
     async def judged() -> bool:
         return ORDERS in await world.store.quality_of([ORDERS])
 
-    # The first one waits for the process of the detectors to start, and to import Prophet.
+    # The first one waits until Prophet is imported.
     await until(judged, "the first verdict")
     assert await world.store.active_alerts([ORDERS]) == {}
     world.hub.put(Dataset(ORDERS, "shop.orders", HIVE), profiles=[*usual, Profile(now, 100)])

@@ -1,12 +1,14 @@
 """CPU work in processes that can be killed: a timeout could not stop a thread."""
 
 import asyncio
+import importlib
 import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from datetime import timedelta
 from multiprocessing.connection import wait
 from typing import Any, ParamSpec, Self, TypeVar
@@ -34,19 +36,21 @@ _TIMED_OUT = ("Task timeout",)
 class ProcessPool:
     """The Compute port. Each call has one of ``processes`` to itself; further ones wait for it.
 
-    Processes start at the first call and keep their imports. They end with this one, also where
-    it is killed. Use it as a context, or close it.
+    Each imports the modules of ``preload`` when it starts, so that no call waits for that. They end
+    with this one, also where it is killed. Use it as a context, or close it.
     """
 
-    def __init__(self, processes: int) -> None:
+    def __init__(self, processes: int, preload: Sequence[str] = ()) -> None:
         # One pool for each process: pebble's processes share locks, and one that is killed may
         # take a lock, or the call of another, with it.
-        self._all = [_Slot() for _ in range(processes)]
+        self._all = [_Slot(preload) for _ in range(processes)]
         self._slots: asyncio.LifoQueue[_Slot] = asyncio.LifoQueue()
         for slot in self._all:
             self._slots.put_nowait(slot)
 
     async def __aenter__(self) -> Self:
+        for slot in self._all:
+            slot.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -81,8 +85,18 @@ class _Died(Exception):
 class _Slot:
     """One process, started when it is needed and again after it ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Sequence[str]) -> None:
+        self._preload = tuple(preload)
         self._pool: pebble.ProcessPool | None = None
+
+    def start(self) -> pebble.ProcessPool:
+        """Return the pool of one process, which is ready or getting so."""
+        if self._pool is None:
+            self._pool = pebble.ProcessPool(
+                1, initializer=_prepare, initargs=(self._preload,), context=_PROCESSES
+            )
+            self._pool.schedule(_prepared)
+        return self._pool
 
     async def run(
         self,
@@ -91,12 +105,12 @@ class _Slot:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> T:
-        if self._pool is None or not self._pool.active:
+        if self._pool is not None and not self._pool.active:
             await self.stop()
-            self._pool = pebble.ProcessPool(1, initializer=_end_with_parent, context=_PROCESSES)
+        pool = self.start()
         try:
             # A cancellation of the future kills the process, too.
-            running = self._pool.schedule(function, args=args, kwargs=kwargs, timeout=timeout_s)
+            running = pool.schedule(function, args=args, kwargs=kwargs, timeout=timeout_s)
             async with asyncio.timeout(timeout_s + _GRACE_S) as grace:
                 return await asyncio.wrap_future(running)
         except (ProcessExpired, BrokenProcessPool) as error:
@@ -118,10 +132,20 @@ class _Slot:
             await asyncio.to_thread(pool.join)
 
 
-def _end_with_parent() -> None:
+def _prepare(preload: Sequence[str]) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_await_end, args=(parent.sentinel,), daemon=True).start()
+    # What libraries have to say about being imported, they say once, and not here.
+    logging.disable()
+    for name in preload:
+        with suppress(ImportError):  # the call that needs it will say so
+            importlib.import_module(name)
+    logging.disable(logging.NOTSET)
+
+
+def _prepared() -> None:
+    """Do nothing: the first call starts the process."""
 
 
 def _await_end(sentinel: int) -> None:
