@@ -93,7 +93,7 @@ async def test_a_cancellation_kills_the_process(pool: ProcessPool, tmp_path: Pat
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    await _gone(pid)
+    assert not lives(pid)
     assert await pool.run(AMPLE, pow, 2, 5) == 32
 
 

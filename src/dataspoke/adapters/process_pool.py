@@ -109,10 +109,15 @@ class _Slot:
             await self.stop()
         pool = self.start()
         try:
-            # A cancellation of the future kills the process, too.
             running = pool.schedule(function, args=args, kwargs=kwargs, timeout=timeout_s)
+        except RuntimeError as error:
+            raise _Died(str(error)) from error
+        try:
             async with asyncio.timeout(timeout_s + _GRACE_S) as grace:
                 return await asyncio.wrap_future(running)
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
         except (ProcessExpired, BrokenProcessPool) as error:
             raise _Died(str(error)) from error
         except TimeoutError as error:

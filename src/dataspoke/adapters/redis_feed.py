@@ -75,14 +75,14 @@ class RedisFeed:
         while True:
             try:
                 with translated(_PORT):
-                    async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+                    async with self._redis.pubsub() as channel:
                         await channel.subscribe(_CHANNEL)
-                        if down:
-                            _log.info("The feed is back.")
-                        down = False
-                        self._tried.set()
-                        await self._local.signal()
+                        # The first message confirms the subscription.
                         async for _ in channel.listen():
+                            if down:
+                                _log.info("The feed is back.")
+                            down = False
+                            self._tried.set()
                             await self._local.signal()
             except DataSpokeError as error:
                 if not down:
