@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 
 _PROBE_TIMEOUT = timedelta(seconds=3)
 _EMBEDDING_TIMEOUT_S = 30.0
+# Slow to import, and needed by every scan.
+_MODELS = ("dataspoke.quality.detectors", "prophet")
 
 
 class SystemClock:
@@ -63,11 +65,12 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
+async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncIterator[Runtime]:
     """Yield the runtime of one process and close all connections at the end.
 
     Nothing is connected to before it is used, so that an outside system that is down hinders no
-    start. Raises ConfigurationError for settings that cannot work.
+    start. With ``computing`` the processes for detectors start at once, with their models.
+    Raises ConfigurationError for settings that cannot work.
     """
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.store)
@@ -76,7 +79,10 @@ async def open_runtime(settings: Settings) -> AsyncIterator[Runtime]:
         hub = await stack.enter_async_context(DataHub.open(settings.hub))
         queue = await stack.enter_async_context(ArqQueue(settings.redis))
         feed = await stack.enter_async_context(RedisFeed(settings.redis))
-        compute = await stack.enter_async_context(ProcessPool(settings.worker.processes))
+        compute = ProcessPool(settings.worker.processes, preload=_MODELS)
+        stack.push_async_callback(compute.close)
+        if computing:
+            await stack.enter_async_context(compute)
         embedder = await _embedder(settings.embedder, stack)
         clock = SystemClock()
         yield Runtime(

@@ -75,7 +75,7 @@ async def _work(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with open_runtime(settings) as runtime:
+    async with open_runtime(settings, computing=True) as runtime:
         work = work_table(runtime.quality, runtime.health, runtime.knowledge)
         await run(
             work,
