@@ -42,7 +42,9 @@ query ($urns: [String!]) {
 """
 LIVE = """
 subscription ($urns: [String!]) {
-  qualityAlerts(urns: $urns, after: "0") { alert { id state metric dataset { urn properties { name } } } }
+  qualityAlerts(urns: $urns, after: "0") {
+    alert { id state metric dataset { urn properties { name } } }
+  }
 }
 """
 ASSERTIONS = """
