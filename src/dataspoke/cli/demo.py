@@ -148,7 +148,7 @@ def _run(
             "hub": stack.hub_url,
         }
         write_private(announced, json.dumps({**addresses, "tokens": dict(stack.tokens)}, indent=2))
-        _show(console, stack, query, answer, time.monotonic() - began)
+        _show(console, stack, query, answer, announced, time.monotonic() - began)
         while stay:
             time.sleep(0.5)
             stack.supervisor.check()
@@ -302,7 +302,12 @@ def _questioned(stack: Stack, query: str) -> dict[str, Any]:
 
 
 def _show(
-    console: Console, stack: Stack, query: str, answer: dict[str, Any], seconds: float
+    console: Console,
+    stack: Stack,
+    query: str,
+    answer: dict[str, Any],
+    announced: Path,
+    seconds: float,
 ) -> None:
     console.rule("One federated question")
     console.print(Syntax(query.strip(), "graphql", background_color="default"))
@@ -311,13 +316,13 @@ def _show(
     console.print(Syntax(text, "json", background_color="default", word_wrap=True))
     console.rule()
     for name, address in (
-        ("Gateway", f"{stack.gateway_url}/graphql   (open it: GraphiQL with this query)"),
+        ("Gateway", f"{stack.gateway_url}   (open it in a browser: GraphiQL with this query)"),
         ("Subgraph", f"{stack.subgraph_url}/graphql"),
         ("Hub", f"{stack.hub_url}   (a stand-in for DataHub: demo and tests only)"),
     ):
         console.print(f"{name:<9} {address}", highlight=False, soft_wrap=True)
     console.print(
-        f"Tokens and addresses for scripts are in {DIRECTORY / 'demo.json'}. "
+        f"Tokens and addresses for scripts are in {announced}. "
         'Try: dataspoke search "customer returns"',
         highlight=False,
         soft_wrap=True,
