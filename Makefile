@@ -46,7 +46,7 @@ check: install
 	$(BIN)/lint-imports
 
 unit: install
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit --numprocesses=auto
 
 contract integration e2e: setup
 	$(BIN)/pytest tests/$@
