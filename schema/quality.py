@@ -24,26 +24,29 @@ describe(
 )
 
 
+_NO_RANGE = "null while warming up, and for the freshness of a deprecated dataset"
+
+
 @strawberry.type(description="One observation of a metric, judged against those before it.")
 class QualityResult:
     metric: Metric = strawberry.field(description="What was observed.")
     status: Status = strawberry.field(description="The verdict on this observation.")
     observed_at: datetime = strawberry.field(description="When the value was observed.")
     value: float = strawberry.field(description="What was observed, in the metric's unit.")
-    expected: float | None = strawberry.field(
-        description="The most likely value; null while warming up."
-    )
+    expected: float | None = strawberry.field(description=f"The most likely value; {_NO_RANGE}.")
     low: float | None = strawberry.field(
-        description="Lower end of the expected range; null while warming up."
+        description=f"Lower end of the expected range; {_NO_RANGE}."
     )
     high: float | None = strawberry.field(
-        description="Upper end of the expected range; null while warming up."
+        description=f"Upper end of the expected range; {_NO_RANGE}."
     )
     score: float | None = strawberry.field(
         description="How unusual the value is among the series' own past, 0 (usual) to 1 (never "
-        "seen); null while warming up."
+        f"seen); {_NO_RANGE}."
     )
-    detector: str = strawberry.field(description="The method that judged.")
+    detector: str = strawberry.field(
+        description="The method that judged; `deprecated` where no load is owed any more."
+    )
     judged_at: datetime = strawberry.field(description="When it was judged.")
 
     @classmethod

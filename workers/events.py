@@ -24,8 +24,8 @@ _DESCRIBING = frozenset(
         "status",
     }
 )
-# A dataset that comes, goes or comes back: its verdicts do so with it.
-_EXISTENCE = frozenset({"datasetKey", "status"})
+# A dataset that comes, goes or comes back takes its verdicts along; a deprecated one may be late.
+_STANDING = frozenset({"datasetKey", "deprecation", "status"})
 _MEASURING = frozenset({"datasetProfile", "operation"})
 # The names that stand in documents of datasets.
 _NAMING: Mapping[str, frozenset[str]] = {
@@ -68,7 +68,7 @@ def plan(events: Sequence[MetadataEvent]) -> Plan:
                 continue
             if event.aspect in _DESCRIBING:
                 described.add(event.urn)
-            if event.aspect in _MEASURING | _EXISTENCE:
+            if event.aspect in _MEASURING | _STANDING:
                 measured.add(event.urn)
         elif event.entity_type in _NAMING:
             named = event.aspect in _NAMING[event.entity_type]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -194,6 +195,28 @@ async def test_data_that_stays_away_raises_an_alert_that_its_coming_ends(house: 
     await house.quality.scan(None, orders)
     (ended,) = await house.all_alerts()
     assert (ended.id, ended.state) == (alert.id, AlertState.RESOLVED)
+
+
+async def test_a_deprecated_dataset_owes_no_load(house: House) -> None:
+    orders = house.show("orders")
+    house.clock.advance(4 * DAY)
+    await house.quality.scan(None, orders)
+    (late,) = await house.all_alerts()
+    house.hub.put(replace(dataset("orders"), deprecated=True))
+    house.clock.advance(DAY)
+    await house.quality.scan(None, orders)
+    (alert,) = await house.all_alerts()
+    assert (alert.id, alert.metric, alert.state) == (
+        late.id,
+        Metric.FRESHNESS,
+        AlertState.RESOLVED,
+    )
+    await house.quality.write_back(None, orders)
+    shown = max(
+        (r for r in house.hub.results.values() if r.metric is Metric.FRESHNESS),
+        key=lambda result: result.judgement.point.time,
+    )
+    assert (shown.judgement.status, shown.judgement.detector) == (Status.PASS, "deprecated")
 
 
 async def test_a_back_fill_of_a_year_raises_nothing_about_the_past(house: House) -> None:

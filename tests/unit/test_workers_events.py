@@ -30,7 +30,12 @@ def test_a_measured_dataset_is_scanned(aspect: str) -> None:
 
 @pytest.mark.parametrize(
     ("aspect", "kind"),
-    [("datasetKey", "UPSERT"), ("datasetKey", "DELETE"), ("status", "UPSERT")],
+    [
+        ("datasetKey", "UPSERT"),
+        ("datasetKey", "DELETE"),
+        ("deprecation", "UPSERT"),
+        ("status", "UPSERT"),
+    ],
 )
 def test_a_dataset_that_comes_or_goes_is_looked_at_wholly(aspect: str, kind: str) -> None:
     assert plan([change(ORDERS, aspect, kind)]) == Plan((ORDERS,), (ORDERS,), (ORDERS,))

@@ -39,9 +39,9 @@ class Point:
 class Judgement:
     """One point judged against the points before it.
 
-    ``expected``, ``low`` and ``high`` are in the metric's unit and None while warming up.
-    ``score`` is how unusual the point is among the series' own past, 0 (usual) to 1 (never seen);
-    None while warming up.
+    ``expected``, ``low`` and ``high`` are in the metric's unit; ``score`` is how unusual the point
+    is among the series' own past, 0 (usual) to 1 (never seen). All are None while warming up, and
+    for the freshness of a deprecated dataset, which passes at any age.
     """
 
     point: Point

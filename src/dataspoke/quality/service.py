@@ -91,6 +91,7 @@ class QualityService:
             operations.get(urn, ()),
             now,
             judged_until,
+            deprecated=datasets[urn].deprecated,
         )
         results = [
             Result(urn, verdict.metric, judgement, now)
