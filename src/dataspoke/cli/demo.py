@@ -43,6 +43,9 @@ _TELLING = frozenset(
 )
 _LOADED_BY = "urn:li:corpuser:datahub"
 _VERDICTS_TIMEOUT_S = 900
+# Its data take some 150 MB. PostgreSQL stops at a full disk, so the demo stops before that.
+_SPACE_TO_START = 300_000_000
+_SPACE_TO_GO_ON = 20_000_000
 
 _VERDICT = """\
 # DataHub's description of a dataset beside DataSpoke's verdict on it.
@@ -124,6 +127,7 @@ def _run(
         raise ConfigurationError(
             f"Port {port} is taken: stop what listens there, or choose another."
         )
+    _require_space(directory, _SPACE_TO_START)
     began = time.monotonic()
     folder = directory / _folder_name(source)
     catalogue = _load(console, folder, source)
@@ -151,6 +155,7 @@ def _run(
         _show(console, stack, query, answer, announced, time.monotonic() - began)
         while stay:
             time.sleep(0.5)
+            _require_space(directory, _SPACE_TO_GO_ON)
             stack.supervisor.check()
     finally:
         announced.unlink(missing_ok=True)
@@ -276,6 +281,7 @@ async def _follow(progress: Progress, stack: Stack, catalogue: _Catalogue) -> No
                     f"The first verdicts are not there after {_VERDICTS_TIMEOUT_S} s; "
                     f"see {stack.paths.logs / 'worker.log'}.",
                 )
+            _require_space(stack.paths.directory, _SPACE_TO_GO_ON)
             stack.supervisor.check()
             await asyncio.sleep(0.2)
 
@@ -344,6 +350,16 @@ def settings_of(environment: Mapping[str, str]) -> Settings:
 
 def _dotenv(environment: Mapping[str, str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in environment.items())
+
+
+def _require_space(directory: Path, least: int) -> None:
+    """Raise ConfigurationError where fewer than ``least`` bytes are free."""
+    free = shutil.disk_usage(directory).free
+    if free < least:
+        raise ConfigurationError(
+            f"{directory} has {free // 1_000_000} MB free and the demo needs "
+            f"{least // 1_000_000} MB: make room, or name another folder with --directory."
+        )
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def log_to_stderr() -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
     # A line for each request that is sent says nothing that a failure does not.
-    for chatty in ("httpx", "httpcore", "gql", "arq"):
+    for chatty in ("httpx", "httpcore", "gql", "arq", "alembic.runtime.plugins"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -110,10 +110,11 @@ class Stack:
         self._serve(
             lambda: accepts_connections(int(port)), "stand-in-hub", "hub", *files, "--port", port
         )
-        on_start("subgraph")
-        self._serve(self._subgraph_is_ready, "subgraph", "serve")
+        # The worker first: it has the most to do.
         on_start("worker")
         self._serve(lambda: True, "worker", "worker")
+        on_start("subgraph")
+        self._serve(self._subgraph_is_ready, "subgraph", "serve")
         on_start("gateway")
         gateway = Gateway(
             self.paths.directory / "gateway",

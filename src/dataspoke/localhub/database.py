@@ -92,15 +92,25 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keep everything done inside or, where that raises, nothing of it."""
+        """Keep everything done inside or, where that raises, nothing of it.
+
+        Raises ConfigurationError where the disk is full.
+        """
         with self._lock:
             self._connection.execute("begin immediate")
             try:
                 yield
-            except BaseException:
-                self._connection.execute("rollback")
+                self._connection.execute("commit")
+            except BaseException as error:
+                # A full disk has ended it already.
+                if self._connection.in_transaction:
+                    self._connection.execute("rollback")
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                    raise ConfigurationError(
+                        "The stand-in hub's disk is full, and nothing of this was written: make "
+                        "room, or choose another folder."
+                    ) from error
                 raise
-            self._connection.execute("commit")
             listeners = tuple(self._listeners)
         for listener in listeners:
             listener()
