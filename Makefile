@@ -44,6 +44,8 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/dataspoke schema print | diff -u schema/subgraph.graphql - || { echo "Run: make schema"; exit 1; }
+	@$(BIN)/dataspoke config page | diff -u docs/settings.md - || { echo "Run: make docs"; exit 1; }
 
 unit: install
 	$(BIN)/pytest tests/unit --numprocesses=auto

@@ -11,6 +11,7 @@ import pytest
 from gql import Client, GraphQLRequest
 from gql.transport.websockets import WebsocketsTransport
 
+from dataspoke.embedded.gateway import requests_sent
 from tests.support.demo import Demo, wait_until
 
 SALES = "urn:li:dataset:(urn:li:dataPlatform:snowflake,analytics.marts.fct_sales_d,PROD)"
@@ -73,27 +74,13 @@ def test_one_question_brings_the_description_and_the_verdict(demo: Demo) -> None
 
 
 def test_ten_hits_with_datahubs_fields_cost_one_request_to_the_hub(demo: Demo) -> None:
-    def requests() -> int:
-        """Return how many GraphQL requests the gateway has sent to the hub."""
-        return _subgraph_requests(demo.gateway, "datahub")
-
     demo.data(TEN, {"query": "orders"})
-    before = requests()
+    before = requests_sent(demo.gateway, "datahub")
     edges = demo.data(TEN, {"query": "customers and what they bought"})["knowledgeSearch"]["edges"]
-    assert requests() - before == 1
+    assert requests_sent(demo.gateway, "datahub") - before == 1
     datasets = [edge["node"]["dataset"] for edge in edges]
     assert len({dataset["urn"] for dataset in datasets}) == 10
     assert all(dataset["name"] and dataset["platform"]["urn"] for dataset in datasets)
-
-
-def _subgraph_requests(gateway: str, subgraph: str) -> int:
-    metrics = httpx.get(f"{gateway}/metrics", timeout=10).text
-    return sum(
-        int(float(line.rpartition(" ")[2]))
-        for line in metrics.splitlines()
-        if line.startswith("dataspoke_gateway_subgraph_requests_total")
-        and f'subgraph="{subgraph}"' in line
-    )
 
 
 def test_a_dataset_ingested_by_datahubs_own_command_line_is_found_within_five_seconds(

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from dataspoke.embedded.gateway import Gateway
+from dataspoke.embedded.gateway import Gateway, requests_sent
 from dataspoke.embedded.node import gateway_directory, node
 
 
@@ -58,10 +58,7 @@ class RunningGateway:
 
     def requests(self, subgraph: str) -> int:
         """Return how many HTTP requests it has sent to a subgraph."""
-        metrics = httpx.get(f"{self.url}/metrics", timeout=30).text
-        name = f'dataspoke_gateway_subgraph_requests_total{{subgraph="{subgraph}"}} '
-        counted = [line for line in metrics.splitlines() if line.startswith(name)]
-        return int(counted[0].removeprefix(name)) if counted else 0
+        return requests_sent(self.url, subgraph)
 
 
 @contextmanager

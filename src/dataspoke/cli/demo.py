@@ -24,6 +24,7 @@ from rich.syntax import Syntax
 
 from dataspoke.cli.client import ask
 from dataspoke.embedded.child import free_port
+from dataspoke.embedded.gateway import requests_sent
 from dataspoke.embedded.stack import Stack, write_private
 from dataspoke.errors import ConfigurationError, Conflict, DependencyUnavailable
 from dataspoke.settings import Settings
@@ -41,6 +42,8 @@ _SAMPLE_FEATURED = "urn:li:dataset:(urn:li:dataPlatform:snowflake,analytics.mart
 _TELLING = frozenset(
     {"datasetProperties", "schemaMetadata", "ownership", "datasetProfile", "operation"}
 )
+# What the gateway calls DataHub.
+_HUB = "datahub"
 _LOADED_BY = "urn:li:corpuser:datahub"
 _VERDICTS_TIMEOUT_S = 900
 # Its data take some 150 MB. PostgreSQL stops at a full disk, so the demo stops before that.
@@ -145,14 +148,14 @@ def _run(
         console.print(f"All processes run; their logs are in {stack.paths.logs}", highlight=False)
         write_private(directory / "environment", _dotenv(stack.environment))
         _await_verdicts(console, stack, catalogue)
-        answer = _questioned(stack, query)
+        answers = _questioned(stack, query)
         addresses = {
             "gateway": stack.gateway_url,
             "subgraph": stack.subgraph_url,
             "hub": stack.hub_url,
         }
         write_private(announced, json.dumps({**addresses, "tokens": dict(stack.tokens)}, indent=2))
-        _show(console, stack, query, answer, announced, time.monotonic() - began)
+        _show(console, stack, query, answers, announced, time.monotonic() - began)
         while stay:
             time.sleep(0.5)
             _require_space(directory, _SPACE_TO_GO_ON)
@@ -289,8 +292,17 @@ async def _follow(progress: Progress, stack: Stack, catalogue: _Catalogue) -> No
 # --- the question ---
 
 
-def _questioned(stack: Stack, query: str) -> dict[str, Any]:
-    """Return the answer to the ready query; raises DependencyUnavailable where it is not whole."""
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """The answer to the ready query, and what a search with DataHub's fields found and cost."""
+
+    verdict: dict[str, Any]
+    hits: int
+    hub_requests: int
+
+
+def _questioned(stack: Stack, query: str) -> _Answers:
+    """Ask the ready query and a search; raises DependencyUnavailable where a part is missing."""
     token = stack.tokens["editor"]
     gateway = f"{stack.gateway_url}/graphql"
     answer = ask(gateway, token, query)
@@ -299,28 +311,35 @@ def _questioned(stack: Stack, query: str) -> dict[str, Any]:
         raise DependencyUnavailable(
             "gateway", f"The federated answer lacks a part: {json.dumps(answer)}"
         )
+    before = requests_sent(stack.gateway_url, _HUB)
     found = ask(gateway, token, _SEARCH, {"query": dataset["name"]})["knowledgeSearch"]
-    if not found or not any(edge["node"]["dataset"] for edge in found["edges"]):
+    hits = [edge["node"]["dataset"] for edge in found["edges"]] if found else []
+    if not hits or None in hits:
         raise DependencyUnavailable(
             "gateway", f"Search does not find {dataset['name']!r}: {json.dumps(found)}"
         )
-    return answer
+    return _Answers(answer, len(hits), requests_sent(stack.gateway_url, _HUB) - before)
 
 
 def _show(
     console: Console,
     stack: Stack,
     query: str,
-    answer: dict[str, Any],
+    answers: _Answers,
     announced: Path,
     seconds: float,
 ) -> None:
     console.rule("One federated question")
     console.print(Syntax(query.strip(), "graphql", background_color="default"))
     console.rule("Its answer: DataHub's and DataSpoke's part")
-    text = json.dumps(answer, indent=2, ensure_ascii=False)
+    text = json.dumps(answers.verdict, indent=2, ensure_ascii=False)
     console.print(Syntax(text, "json", background_color="default", word_wrap=True))
     console.rule()
+    console.print(
+        f"A search with DataHub's fields: {answers.hits} datasets, "
+        f"{answers.hub_requests} request to the hub for all of them.",
+        highlight=False,
+    )
     for name, address in (
         ("Gateway", f"{stack.gateway_url}   (open it in a browser: GraphiQL with this query)"),
         ("Subgraph", f"{stack.subgraph_url}/graphql"),

@@ -81,3 +81,11 @@ class Gateway:
             return httpx.get(f"{self.url}/readiness", timeout=2).is_success
         except httpx.TransportError:
             return False
+
+
+def requests_sent(url: str, subgraph: str) -> int:
+    """Return how many requests the gateway at ``url`` has sent to a subgraph since its start."""
+    metrics = httpx.get(f"{url}/metrics", timeout=30).text
+    name = f'dataspoke_gateway_subgraph_requests_total{{subgraph="{subgraph}"}} '
+    counted = [line for line in metrics.splitlines() if line.startswith(name)]
+    return int(counted[0].removeprefix(name)) if counted else 0
