@@ -115,6 +115,7 @@ def clean_environment() -> dict[str, str]:
 def running_demo(directory: Path, *arguments: str) -> Iterator[Demo]:
     """Yield a demo that has answered its first question, and stop it as Ctrl-C does."""
     announced = directory / "demo.json"
+    directory.mkdir(parents=True, exist_ok=True)
     log = directory / "terminal.log"
     with log.open("wb") as terminal:
         process = subprocess.Popen(
