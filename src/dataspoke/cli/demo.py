@@ -2,20 +2,19 @@
 
 import asyncio
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,26 +24,16 @@ from rich.syntax import Syntax
 from dataspoke.cli.client import ask
 from dataspoke.embedded.child import free_port
 from dataspoke.embedded.gateway import requests_sent
-from dataspoke.embedded.stack import Stack, write_private
+from dataspoke.embedded.stack import HUB_DATA, Stack, write_private
 from dataspoke.errors import ConfigurationError, Conflict, DependencyUnavailable
 from dataspoke.settings import Settings
-
-if TYPE_CHECKING:
-    from dataspoke.localhub.proposals import Proposal
 
 DIRECTORY = Path(".dataspoke")
 GATEWAY_PORT = 4000
 
-_SAMPLE = "bookshop"
-# The sample's table with the most to say: half its rows are missing since yesterday.
-_SAMPLE_FEATURED = "urn:li:dataset:(urn:li:dataPlatform:snowflake,analytics.marts.fct_sales_d,PROD)"
-# What makes a dataset worth showing first.
-_TELLING = frozenset(
-    {"datasetProperties", "schemaMetadata", "ownership", "datasetProfile", "operation"}
-)
 # What the gateway calls DataHub.
 _HUB = "datahub"
-_LOADED_BY = "urn:li:corpuser:datahub"
+_BATCH = 500
 _VERDICTS_TIMEOUT_S = 900
 # Its data take some 150 MB. PostgreSQL stops at a full disk, so the demo stops before that.
 _SPACE_TO_START = 300_000_000
@@ -79,15 +68,6 @@ query Search($query: String!) {
   }
 }
 """
-
-
-@dataclass(frozen=True, slots=True)
-class _Catalogue:
-    """What is in the stand-in hub: how many datasets, and the one to show."""
-
-    datasets: tuple[str, ...]
-    featured: str
-    loaded_at: datetime
 
 
 def demo(
@@ -126,15 +106,18 @@ def demo(
 def _run(
     console: Console, directory: Path, source: Path | None, port: int | None, *, stay: bool
 ) -> None:
+    # The stand-in is loaded by the demo alone: other commands start without it.
+    from dataspoke.cli.stand_in import fill, folder_of
+
     if port is not None and free_port(port) != port:
         raise ConfigurationError(
             f"Port {port} is taken: stop what listens there, or choose another."
         )
     _require_space(directory, _SPACE_TO_START)
     began = time.monotonic()
-    folder = directory / _folder_name(source)
-    catalogue = _load(console, folder, source)
-    query = _VERDICT.format(urn=json.dumps(catalogue.featured))
+    folder = folder_of(directory, source)
+    featured = fill(folder / HUB_DATA, source, partial(console.print, highlight=False))
+    query = _VERDICT.format(urn=json.dumps(featured))
     stack = Stack(folder, lambda name: console.print(f"{name} ended and is started again."))
     announced = directory / "demo.json"
     announced.unlink(missing_ok=True)
@@ -147,7 +130,7 @@ def _run(
             )
         console.print(f"All processes run; their logs are in {stack.paths.logs}", highlight=False)
         write_private(directory / "environment", _dotenv(stack.environment))
-        _await_verdicts(console, stack, catalogue)
+        _await_verdicts(console, stack)
         answers = _questioned(stack, query)
         addresses = {
             "gateway": stack.gateway_url,
@@ -155,8 +138,16 @@ def _run(
             "hub": stack.hub_url,
         }
         write_private(announced, json.dumps({**addresses, "tokens": dict(stack.tokens)}, indent=2))
-        _show(console, stack, query, answers, announced, time.monotonic() - began)
-        while stay:
+        _show(console, query, answers)
+        seconds = time.monotonic() - began
+        if not stay:
+            console.print(f"All of it answers, after {seconds:.0f} s.", style="bold")
+            return
+        _show_addresses(console, stack, announced)
+        console.print(
+            f"Ready after {seconds:.0f} s. Ctrl-C stops it all; the data stay.", style="bold"
+        )
+        while True:
             time.sleep(0.5)
             _require_space(directory, _SPACE_TO_GO_ON)
             stack.supervisor.check()
@@ -166,87 +157,10 @@ def _run(
             stack.stop()
 
 
-# --- the catalogue ---
-
-
-def _load(console: Console, folder: Path, source: Path | None) -> _Catalogue:
-    """Return what the hub in ``folder`` holds, after loading it where this is the first start.
-
-    All of it or nothing is loaded: a file that is no metadata leaves nothing behind.
-    """
-    from dataspoke.localhub.storage import Storage
-
-    noted, data = folder / "catalogue.json", folder / "hub.sqlite"
-    if noted.exists():
-        entries = json.loads(noted.read_text())
-        return _Catalogue(
-            tuple(entries["datasets"]),
-            entries["featured"],
-            datetime.fromisoformat(entries["loaded_at"]),
-        )
-    with console.status("Reading the metadata …"):
-        proposals = _proposals(source)
-        datasets = _datasets(proposals)
-    if not datasets:
-        raise ConfigurationError(f"{source} holds no dataset, so there is nothing to judge.")
-    featured = _SAMPLE_FEATURED if source is None else datasets[0]
-    catalogue = _Catalogue(tuple(datasets), featured, datetime.now(UTC))
-    with console.status(f"Loading {len(proposals):,} aspects into the stand-in hub …"):
-        # Whatever is there is of a start that was cut off.
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        with Storage.open(data) as storage:
-            storage.write(proposals, _LOADED_BY)
-        note = {
-            "datasets": catalogue.datasets,
-            "featured": catalogue.featured,
-            "loaded_at": catalogue.loaded_at.isoformat(),
-        }
-        write_private(noted, json.dumps(note))
-    console.print(f"The stand-in hub holds {len(datasets)} datasets.", highlight=False)
-    return catalogue
-
-
-def _proposals(source: Path | None) -> "Sequence[Proposal]":
-    from dataspoke.localhub import sample
-    from dataspoke.localhub.files import read_metadata_file
-
-    if source is not None:
-        return read_metadata_file(source)
-    with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder) / "bookshop.json"
-        sample.write(sample.generate(end=datetime.now(UTC)), written)
-        return read_metadata_file(written)
-
-
-def _datasets(proposals: "Sequence[Proposal]") -> list[str]:
-    """Return the urns of all datasets that are not removed, the most telling first."""
-    found: dict[str, set[str]] = {}
-    removed: dict[str, bool] = {}
-    for proposal in proposals:
-        if proposal.urn.startswith("urn:li:dataset:"):
-            found.setdefault(proposal.urn, set()).add(proposal.aspect)
-            if proposal.aspect == "status":
-                removed[proposal.urn] = bool((proposal.value or {}).get("removed"))
-    present = [urn for urn in found if not removed.get(urn, False)]
-    return sorted(present, key=lambda urn: -len(found[urn] & _TELLING))
-
-
-def _folder_name(source: Path | None) -> str:
-    """Return where this input's data lie: each has a folder, so that none gets into another's."""
-    if source is None:
-        return _SAMPLE
-    try:
-        content = source.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{source} cannot be read: {error.strerror}.") from error
-    return f"{source.stem}-{hashlib.sha256(content).hexdigest()[:8]}"
-
-
 # --- the first verdicts ---
 
 
-def _await_verdicts(console: Console, stack: Stack, catalogue: _Catalogue) -> None:
+def _await_verdicts(console: Console, stack: Stack) -> None:
     """Return when every dataset is scanned, scored and indexed, with a bar for each meanwhile."""
     progress = Progress(
         TextColumn("{task.description:<16}"),
@@ -256,28 +170,27 @@ def _await_verdicts(console: Console, stack: Stack, catalogue: _Catalogue) -> No
         console=console,
     )
     with progress:
-        asyncio.run(_follow(progress, stack, catalogue))
+        asyncio.run(_follow(progress, stack))
 
 
-async def _follow(progress: Progress, stack: Stack, catalogue: _Catalogue) -> None:
+async def _follow(progress: Progress, stack: Stack) -> None:
     from dataspoke.runtime import open_runtime
 
-    total = len(catalogue.datasets)
-    wanted = frozenset(catalogue.datasets)
-    scanned = progress.add_task("Quality", total=total)
-    scored = progress.add_task("Health", total=total)
-    indexed = progress.add_task("Search", total=total)
     deadline = time.monotonic() + _VERDICTS_TIMEOUT_S
     async with open_runtime(settings_of(stack.environment)) as runtime:
+        urns = [urn async for batch in runtime.hub.scroll(_BATCH) for urn in batch]
+        scanned = progress.add_task("Quality", total=len(urns))
+        scored = progress.add_task("Health", total=len(urns))
+        indexed = progress.add_task("Search", total=len(urns))
         while not progress.finished:
             verdicts, scores, documents = await asyncio.gather(
-                runtime.store.quality_of(catalogue.datasets),
-                runtime.store.health_of(catalogue.datasets),
+                runtime.store.quality_of(urns),
+                runtime.store.health_of(urns),
                 runtime.vectors.urns(),
             )
             progress.update(scanned, completed=len(verdicts))
             progress.update(scored, completed=len(scores))
-            progress.update(indexed, completed=len(documents & wanted))
+            progress.update(indexed, completed=len(documents.intersection(urns)))
             if time.monotonic() > deadline:
                 raise DependencyUnavailable(
                     "worker",
@@ -321,14 +234,7 @@ def _questioned(stack: Stack, query: str) -> _Answers:
     return _Answers(answer, len(hits), requests_sent(stack.gateway_url, _HUB) - before)
 
 
-def _show(
-    console: Console,
-    stack: Stack,
-    query: str,
-    answers: _Answers,
-    announced: Path,
-    seconds: float,
-) -> None:
+def _show(console: Console, query: str, answers: _Answers) -> None:
     console.rule("One federated question")
     console.print(Syntax(query.strip(), "graphql", background_color="default"))
     console.rule("Its answer: DataHub's and DataSpoke's part")
@@ -339,20 +245,19 @@ def _show(
         f"A search with DataHub's fields: {answers.hits} datasets, "
         f"{answers.hub_requests} request to the hub for all of them.",
         highlight=False,
+        soft_wrap=True,
     )
+
+
+def _show_addresses(console: Console, stack: Stack, announced: Path) -> None:
     for name, address in (
         ("Gateway", f"{stack.gateway_url}   (open it in a browser: GraphiQL with this query)"),
         ("Subgraph", f"{stack.subgraph_url}/graphql"),
         ("Hub", f"{stack.hub_url}   (a stand-in for DataHub: demo and tests only)"),
+        ("Scripts", f"{announced}   (addresses and tokens)"),
+        ("Try", 'dataspoke search "what customers sent back"'),
     ):
         console.print(f"{name:<9} {address}", highlight=False, soft_wrap=True)
-    console.print(
-        f"Tokens and addresses for scripts are in {announced}. "
-        'Try: dataspoke search "customer returns"',
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print(f"Ready after {seconds:.0f} s. Ctrl-C stops it all; the data stay.", style="bold")
 
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
