@@ -100,6 +100,8 @@ def demo(
             stack.enter_context(_alone_in(directory))
             _run(console, directory, input, port, stay=not smoke)
         except KeyboardInterrupt:
+            if smoke:
+                raise
             console.print("\nStopped. The data stay in", directory, highlight=False)
 
 
