@@ -1,6 +1,5 @@
 """``dataspoke demo`` run as a user runs it, and what a script can ask of it."""
 
-import contextlib
 import json
 import os
 import signal
@@ -113,7 +112,7 @@ def clean_environment() -> dict[str, str]:
 
 @contextmanager
 def running_demo(directory: Path, *arguments: str) -> Iterator[Demo]:
-    """Yield a demo that has answered its first question, and stop it as Ctrl-C does."""
+    """Yield a demo that has answered its first question, and stop it as an impatient user does."""
     announced = directory / "demo.json"
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / "terminal.log"
@@ -133,8 +132,9 @@ def running_demo(directory: Path, *arguments: str) -> Iterator[Demo]:
             said = json.loads(announced.read_text())
             yield Demo(process, directory, said["gateway"], said["hub"], said["tokens"])
         finally:
-            with contextlib.suppress(ProcessLookupError):
+            for _ in range(2):
                 process.send_signal(signal.SIGINT)
+                time.sleep(0.3)
             process.wait(STOP_TIMEOUT_S)
 
 

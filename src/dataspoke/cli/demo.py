@@ -24,7 +24,7 @@ from rich.syntax import Syntax
 from dataspoke.cli.client import ask
 from dataspoke.embedded.child import free_port
 from dataspoke.embedded.gateway import requests_sent
-from dataspoke.embedded.stack import HUB_DATA, Stack, write_private
+from dataspoke.embedded.stack import HUB_DATA, Stack, end_leftovers, write_private
 from dataspoke.errors import ConfigurationError, Conflict, DependencyUnavailable
 from dataspoke.settings import Settings
 
@@ -34,6 +34,7 @@ GATEWAY_PORT = 4000
 # What the gateway calls DataHub.
 _HUB = "datahub"
 _BATCH = 500
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _VERDICTS_TIMEOUT_S = 900
 # Its data take some 150 MB. PostgreSQL stops at a full disk, so the demo stops before that.
 _SPACE_TO_START = 300_000_000
@@ -91,7 +92,8 @@ def demo(
     Ctrl-C stops everything; the data stay for the next start.
     """
     console = Console()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in _ENDING:
+        signal.signal(number, _interrupt_once)
     with ExitStack() as stack:
         if smoke:
             made = stack.enter_context(tempfile.TemporaryDirectory(prefix="dataspoke-smoke-"))
@@ -118,6 +120,7 @@ def _run(
     _require_space(directory, _SPACE_TO_START)
     began = time.monotonic()
     folder = folder_of(directory, source)
+    end_leftovers(folder)
     featured = fill(folder / HUB_DATA, source, partial(console.print, highlight=False))
     query = _VERDICT.format(urn=json.dumps(featured))
     stack = Stack(folder, lambda name: console.print(f"{name} ended and is started again."))
@@ -307,5 +310,8 @@ def _alone_in(directory: Path) -> Iterator[None]:
         yield
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
+def _interrupt_once(_number: int, _frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, and let no second one cut off the stopping of the processes."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

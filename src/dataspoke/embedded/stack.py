@@ -91,7 +91,6 @@ class Stack:
         ``gateway_port`` is taken where it is free. The hub's data must be loaded before. Raises
         DependencyUnavailable, with the end of its log, where one does not start.
         """
-        self._end_leftovers()
         on_start("PostgreSQL")
         postgres = Postgres(self.paths.directory / "postgres")
         self._watch(postgres.child, postgres.start, lambda _: postgres.stop())
@@ -189,30 +188,33 @@ class Stack:
     def _remember(self, child: Child) -> None:
         """Note the process, so that the next start can end it should this one be killed."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            known = self._leftovers()
+            known = _children(self.paths)
             known[child.pid] = psutil.Process(child.pid).create_time()
             self.paths.children.write_text(json.dumps(list(known.items())))
 
-    def _leftovers(self) -> dict[int, float]:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return {
-                int(pid): float(born) for pid, born in json.loads(self.paths.children.read_text())
-            }
-        return {}
 
-    def _end_leftovers(self) -> None:
-        ended = []
-        for pid, born in self._leftovers().items():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                process = psutil.Process(pid)
-                # A pid is used again; the time of birth tells one process from another.
-                if process.create_time() == born:
-                    process.terminate()
-                    ended.append(process)
-        _, alive = psutil.wait_procs(ended, timeout=_STOP_GRACE_S)
-        for process in alive:
-            process.kill()
-        self.paths.children.unlink(missing_ok=True)
+def end_leftovers(directory: Path) -> None:
+    """End what an earlier stack in this folder left running, having been killed itself."""
+    paths = Paths(directory)
+    ended = []
+    for pid, born in _children(paths).items():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process = psutil.Process(pid)
+            # A pid is used again; the time of birth tells one process from another.
+            if process.create_time() == born:
+                process.terminate()
+                ended.append(process)
+    _, alive = psutil.wait_procs(ended, timeout=_STOP_GRACE_S)
+    for process in alive:
+        process.kill()
+    paths.children.unlink(missing_ok=True)
+
+
+def _children(paths: Paths) -> dict[int, float]:
+    """Return the processes of the last start that may still run, with the times of their birth."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return {int(pid): float(born) for pid, born in json.loads(paths.children.read_text())}
+    return {}
 
 
 def write_private(path: Path, text: str) -> None:

@@ -54,17 +54,6 @@ class Supervisor:
             self._on_restart(service.child.name)
             service.child = service.restart()
 
-    def wait(self, condition: Callable[[], bool], timeout_s: float, waited_for: str) -> None:
-        """Return when ``condition()``, watching meanwhile; raises DependencyUnavailable if not."""
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            if time.monotonic() > deadline:
-                raise DependencyUnavailable(
-                    "demo", f"Waited {timeout_s:g} s in vain for {waited_for}; see the logs."
-                )
-            self.check()
-            time.sleep(0.2)
-
     def stop(self) -> None:
         """End all servers, the last one started first."""
         while self._services:
