@@ -7,6 +7,7 @@ nothing here touches what a person wrote.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from datahub.emitter.mcp import MetadataChangeProposalWrapper
 from datahub.metadata import schema_classes as models
 from datahub.specific.dataset import DatasetPatchBuilder
@@ -125,7 +126,7 @@ def _run(urn: str, result: Result) -> models.AssertionRunEventClass:
         "high": judgement.high,
         "score": judgement.score,
     }
-    numbers = {name: f"{value:.6g}" for name, value in shown.items() if value is not None}
+    numbers = {name: _plain(value) for name, value in shown.items() if value is not None}
     passed = judgement.status is Status.PASS
     return models.AssertionRunEventClass(
         timestampMillis=time_ms,
@@ -141,6 +142,11 @@ def _run(urn: str, result: Result) -> models.AssertionRunEventClass:
             nativeResults={**numbers, "detector": judgement.detector},
         ),
     )
+
+
+def _plain(value: float) -> str:
+    """Return a number for people to read: six digits that count, and no exponent."""
+    return str(np.format_float_positional(value, precision=6, fractional=False, trim="-"))
 
 
 def _proposal(urn: str, aspect: models._Aspect) -> Proposal:
