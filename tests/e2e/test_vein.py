@@ -12,7 +12,8 @@ from gql import Client, GraphQLRequest
 from gql.transport.websockets import WebsocketsTransport
 
 from dataspoke.embedded.gateway import requests_sent
-from tests.support.demo import Demo, wait_until
+from tests.support.demo import Demo
+from tests.support.waiting import until_true
 
 SALES = "urn:li:dataset:(urn:li:dataPlatform:snowflake,analytics.marts.fct_sales_d,PROD)"
 ORDERS = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.public.orders,PROD)"
@@ -120,7 +121,7 @@ def test_a_dataset_ingested_by_datahubs_own_command_line_is_found_within_five_se
         edges = demo.data(TEN, {"query": "zeppelin flights"})["knowledgeSearch"]["edges"]
         return any(edge["node"]["dataset"]["urn"] == urn for edge in edges)
 
-    wait_until(found, 5, "the new dataset")
+    until_true(found, "the new dataset", 5)
     print(f"found {time.monotonic() - ingested:.2f} s after `datahub ingest` ended")
 
 
@@ -156,7 +157,7 @@ async def test_a_profile_with_a_tenth_of_the_rows_raises_one_alert(demo: Demo) -
     assert [edge["node"]["id"] for edge in listed["qualityAlerts"]["edges"]] == [alert["id"]]
     assert received.empty()
     await asyncio.to_thread(
-        wait_until, lambda: _failed_assertions(demo, ORDERS) == 1, 20, "the failed assertion"
+        until_true, lambda: _failed_assertions(demo, ORDERS) == 1, "the failed assertion", 20
     )
 
 

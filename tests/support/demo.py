@@ -6,15 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
-T = TypeVar("T")
+from tests.support.waiting import until_true
 
 PROGRAM = Path(sys.executable).with_name("dataspoke")
 START_TIMEOUT_S = 400
@@ -124,8 +124,8 @@ def running_demo(directory: Path, *arguments: str) -> Iterator[Demo]:
             env=clean_environment(),
         )
         try:
-            wait_until(
-                lambda: announced.exists() or process.poll() is not None, START_TIMEOUT_S, "demo"
+            until_true(
+                lambda: announced.exists() or process.poll() is not None, "demo", START_TIMEOUT_S
             )
             if process.poll() is not None:
                 raise AssertionError(f"The demo ended:\n{log.read_text()[-3000:]}")
@@ -136,12 +136,3 @@ def running_demo(directory: Path, *arguments: str) -> Iterator[Demo]:
                 process.send_signal(signal.SIGINT)
                 time.sleep(0.3)
             process.wait(STOP_TIMEOUT_S)
-
-
-def wait_until(condition: Callable[[], T], timeout_s: float, waited_for: str) -> T:
-    """Return what ``condition`` returns once that is true; fails after ``timeout_s``."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain for {waited_for}"
-        time.sleep(0.05)
-    return found

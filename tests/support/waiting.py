@@ -20,6 +20,15 @@ async def until(
         await asyncio.sleep(0.02)
 
 
+def until_true(condition: Callable[[], bool], waited_for: str, deadline_s: float) -> None:
+    """As ``until``, for tests that have no event loop."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {deadline_s:g} s for {waited_for}")
+        time.sleep(0.05)
+
+
 def lives(pid: int) -> bool:
     """Tell whether the process runs; one that ended and was not yet waited for does not."""
     try:
