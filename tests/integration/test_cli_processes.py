@@ -3,13 +3,20 @@
 import json
 import socket
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from dataspoke.adapters.postgres.engine import create_engine
+from dataspoke.adapters.postgres.jobs import PostgresJobs
+from dataspoke.adapters.postgres.store import PostgresStore
 from dataspoke.embedded.child import Child, free_port
 from dataspoke.embedded.postgres import Postgres
+from dataspoke.ports.store import JobKind, JobState, NewJob
+from dataspoke.settings import StoreSettings
 from tests.support.databases import new_database
 from tests.support.demo import PROGRAM, clean_environment
 
@@ -35,6 +42,23 @@ async def test_the_database_is_brought_in_step_and_back(postgres: Postgres) -> N
         assert _run("db", "check", **store).returncode == 0
         assert _run("db", "downgrade", "base", **store).returncode == 0
         assert _run("db", "check", **store).returncode == 1
+
+
+async def test_what_gave_up_is_tried_again(database_url: str) -> None:
+    engine = create_engine(StoreSettings(url=SecretStr(database_url)))
+    jobs = PostgresJobs(engine)
+    async with PostgresStore(engine).transaction() as tx:
+        await tx.add_jobs([NewJob(JobKind.REINDEX), NewJob(JobKind.AUDIT_ALL)])
+    for wake_up in await jobs.due(10, timedelta(0)):
+        claimed = await jobs.claim(wake_up.job_id, timedelta(seconds=30))
+        assert claimed is not None
+        await jobs.fail(claimed.lease, "out of luck", None)
+    store = {"DATASPOKE_STORE__URL": database_url, "DATASPOKE_EMBEDDER__KIND": "none"}
+    assert _run("jobs", "revive", "reindex", **store).stdout == "Jobs that are tried again: 1.\n"
+    assert (await jobs.counts()).by_state[JobState.DEAD] == 1
+    assert _run("jobs", "revive", **store).stdout == "Jobs that are tried again: 1.\n"
+    assert _run("jobs", "revive", **store).stdout == "Nothing has given up.\n"
+    await engine.dispose()
 
 
 def test_a_database_that_is_down_is_named() -> None:

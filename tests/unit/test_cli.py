@@ -11,7 +11,19 @@ from dataspoke.cli.client import address_and_token
 from dataspoke.schema.build import print_sdl
 from dataspoke.settings import settings_page
 
-COMMANDS = {"demo", "serve", "worker", "hub", "search", "scan", "doctor", "db", "schema", "config"}
+COMMANDS = {
+    "config",
+    "db",
+    "demo",
+    "doctor",
+    "hub",
+    "jobs",
+    "scan",
+    "schema",
+    "search",
+    "serve",
+    "worker",
+}
 
 
 def _run(*arguments: str) -> str:

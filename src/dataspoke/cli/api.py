@@ -140,4 +140,11 @@ def _follow_jobs(url: str, token: str) -> None:
                 )
             time.sleep(0.5)
     dead = counts["DEAD"]
-    typer.echo("Scanned." + (f" {dead} jobs gave up; see the worker's log." if dead else ""))
+    typer.echo(
+        "Scanned."
+        + (
+            f" {dead} jobs gave up; see the worker's log, and `dataspoke jobs revive`."
+            if dead
+            else ""
+        )
+    )

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -260,7 +261,7 @@ def _show_addresses(console: Console, stack: Stack, announced: Path) -> None:
         ("Subgraph", f"{stack.subgraph_url}/graphql"),
         ("Hub", f"{stack.hub_url}   (a stand-in for DataHub: demo and tests only)"),
         ("Scripts", f"{announced}   (addresses and tokens)"),
-        ("Try", 'dataspoke search "what customers sent back"'),
+        ("Try", f'{sys.argv[0]} search "what customers sent back"'),
     ):
         console.print(f"{name:<9} {address}", highlight=False, soft_wrap=True)
 

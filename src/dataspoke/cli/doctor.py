@@ -157,7 +157,9 @@ async def _jobs(runtime: "Runtime", _: Settings) -> _Finding:
         detail = f"The oldest waits for {age_s:.0f} s: start a worker, `dataspoke worker`."
         return _Finding("jobs", _Verdict.FAIL, detail)
     if dead := counts.by_state[JobState.DEAD]:
-        return _Finding("jobs", _Verdict.WARN, f"{dead} gave up; see the worker's log.")
+        return _Finding(
+            "jobs", _Verdict.WARN, f"{dead} gave up; `dataspoke jobs revive` tries them again."
+        )
     waiting = counts.by_state[JobState.READY] + counts.by_state[JobState.RUNNING]
     return _Finding("jobs", _Verdict.OK, f"{waiting} open")
 
