@@ -15,13 +15,15 @@ class Context:
 
     ``identify`` asks the hub who the caller is and raises Unauthenticated where there is no token
     or the hub does not accept it. ``one_request`` is False for a WebSocket: nothing is remembered
-    between its operations, neither the caller nor what was loaded.
+    between its operations, neither the caller nor what was loaded. ``traceparent`` is the W3C trace
+    context of a request, which the jobs that it asks for carry on; None where none came.
     """
 
     services: Services
     identify: Callable[[], Awaitable[Actor]]
     one_request: bool
     identity_check: timedelta
+    traceparent: str | None = None
     loaders: Loaders = field(init=False)
     _actor: Actor | None = field(default=None, init=False, repr=False)
 

@@ -26,4 +26,6 @@ async def active_alerts(context: Context, urn: str) -> Sequence[Alert]:
 
 async def request_scan(context: Context, urns: Sequence[str] | None) -> int:
     """Return how many jobs that is; None asks for all datasets, in one job."""
-    return await context.services.quality.request_scan(await context.actor(), dataset_urns(urns))
+    return await context.services.quality.request_scan(
+        await context.actor(), dataset_urns(urns), context.traceparent
+    )

@@ -45,7 +45,9 @@ class Quality(Protocol):
 
     async def acknowledge(self, actor: Actor, alert_id: UUID) -> Alert: ...
 
-    async def request_scan(self, actor: Actor, urns: Sequence[str] | None) -> int: ...
+    async def request_scan(
+        self, actor: Actor, urns: Sequence[str] | None, traceparent: str | None
+    ) -> int: ...
 
     def stream(
         self, actor: Actor, urns: Sequence[str] | None, after: int | None

@@ -1,5 +1,6 @@
 """GraphQL over HTTP: one operation by POST, answered as JSON or as a stream of events."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ EVENTS = "text/event-stream"
 
 _SINGLE = frozenset({OperationType.QUERY, OperationType.MUTATION})
 _PING = timedelta(seconds=12)
+# https://www.w3.org/TR/trace-context/, version 00.
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Refused(Exception):
@@ -178,7 +181,14 @@ class HttpEndpoint:
             identify=Caller(self._identify, request.headers.get("authorization")),
             one_request=one_request,
             identity_check=self._identity_check,
+            traceparent=_traceparent(request.headers),
         )
+
+
+def _traceparent(headers: Mapping[str, str]) -> str | None:
+    """Return the trace context as W3C writes it; None where it is malformed, as W3C asks."""
+    given = headers.get("traceparent", "")
+    return given if _TRACEPARENT.fullmatch(given) else None
 
 
 def refusal(refused: Refused, media_type: str = JSON) -> Response:

@@ -89,7 +89,12 @@ class Runner:
             _log.warning("The end of a job could not be saved: %s", error.public_message)
 
     async def _attempt(self, job: Job) -> None:
-        about = {"job_id": str(job.lease.job_id), "job_kind": job.kind, "attempt": job.attempt}
+        about = {
+            "job_id": str(job.lease.job_id),
+            "job_kind": job.kind,
+            "attempt": job.attempt,
+            "traceparent": job.traceparent,
+        }
         began = time.monotonic()
         try:
             if job.attempt > most_tries(None, self._settings.max_attempts):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dataspoke.ports.store import JobKind
+from dataspoke.ports.store import JobKind, NewJob
 from dataspoke.quality.model import AlertState, Metric
 from tests.support.subgraph import EDITOR, SERVICE, STRANGER, VIEWER, Subgraph, alert_of, urn
 
@@ -204,6 +204,21 @@ async def test_scans_are_for_those_who_may_edit(
 
 
 @pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",) * 2,
+        ("00-anything-else-01", None),
+    ],
+)
+async def test_a_scan_carries_on_the_trace_of_who_asked_for_it(
+    subgraph: Subgraph, sent: str, kept: str | None
+) -> None:
+    body = {"query": SCAN, "variables": {"urns": [urn("orders")]}}
+    await subgraph.post(body, token=EDITOR, headers={"traceparent": sent})
+    assert [job.traceparent for job in _scans(subgraph)] == [kept]
+
+
+@pytest.mark.parametrize(
     ("token", "outcome"),
     [
         (STRANGER, "NotFoundFailure"),
@@ -260,6 +275,6 @@ async def test_who_comes_second_is_told_of_the_conflict(subgraph: Subgraph) -> N
     assert second["__typename"] == "ConflictFailure"
 
 
-def _scans(subgraph: Subgraph) -> list[JobKind]:
+def _scans(subgraph: Subgraph) -> list[NewJob]:
     kinds = (JobKind.SCAN_ALL, JobKind.SCAN_DATASET)
-    return [job.kind for job in subgraph.store.open_jobs if job.kind in kinds]
+    return [job for job in subgraph.store.open_jobs if job.kind in kinds]

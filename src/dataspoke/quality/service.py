@@ -218,7 +218,9 @@ class QualityService:
         await self._signal()
         return changes[0].alert
 
-    async def request_scan(self, actor: Actor, urns: Sequence[str] | None) -> int:
+    async def request_scan(
+        self, actor: Actor, urns: Sequence[str] | None, traceparent: str | None = None
+    ) -> int:
         """Ask for a scan of some datasets, or of all where None; returns how many jobs that is.
 
         Raises Forbidden without Edit Assertions on each dataset, or, for all of them, without the
@@ -239,7 +241,7 @@ class QualityService:
                     raise Forbidden(f"Scanning {urn} needs the privilege Edit Assertions.")
             jobs = [scan_job(urn) for urn in asked]
         async with self._store.transaction() as tx:
-            await tx.add_jobs(jobs)
+            await tx.add_jobs([replace(job, traceparent=traceparent) for job in jobs])
             await tx.audit(actor.urn, "request_scan", ["*"] if urns is None else asked)
         return len(jobs)
 
