@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dataspoke.localhub.access import Role, User
 from dataspoke.localhub.proposals import Proposal
 from dataspoke.settings import SubgraphSettings
+from tests.support.gateway import RunningGateway
 from tests.support.hub import RunningHub, running_hub
 from tests.support.serving import Served, serving
 from tests.support.subgraph import EDITOR, SERVICE, VIEWER, Subgraph, urn
@@ -124,3 +125,27 @@ class HubInFront:
                 headers={"authorization": request.headers.get("authorization", "")},
             )
         return Response(answer.content, answer.status_code, media_type="application/json")
+
+
+@dataclass(frozen=True, slots=True)
+class Unsteady:
+    """A gateway in production whose sides come and go, each at its address."""
+
+    gateway: RunningGateway
+    hub: HubInFront
+    federation: Federation
+    hub_port: int
+    subgraph_port: int
+
+    @contextmanager
+    def serving(self, *, hub: bool = True, subgraph: bool = True) -> Iterator[HubInFront]:
+        """Serve the sides meanwhile, the hub without faults to begin with."""
+        self.hub.poison.clear()
+        self.hub.seen.clear()
+        self.hub.delay_s, self.hub.status = 0, None
+        with ExitStack() as stack:
+            if hub:
+                stack.enter_context(serving(self.hub.app, self.hub_port))
+            if subgraph:
+                stack.enter_context(serving(self.federation.subgraph.app, self.subgraph_port))
+            yield self.hub

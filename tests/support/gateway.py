@@ -56,6 +56,10 @@ class RunningGateway:
         data: dict[str, Any] = answer["data"]
         return data
 
+    def metrics(self) -> str:
+        """Return what it tells Prometheus."""
+        return httpx.get(f"{self.url}/metrics", timeout=30).text
+
     def requests(self, subgraph: str) -> int:
         """Return how many HTTP requests it has sent to a subgraph."""
         return requests_sent(self.url, subgraph)
@@ -94,3 +98,11 @@ def run_script(
         timeout=120,
         check=False,
     )
+
+
+def codes(answer: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return code and path of each error of an answer."""
+    return [
+        (error["extensions"]["code"], ".".join(map(str, error.get("path", ()))))
+        for error in answer.get("errors", ())
+    ]
