@@ -32,13 +32,6 @@ def dataset_name(urn: str) -> str:
     return match.group(2)
 
 
-def dataset_platform(urn: str) -> str:
-    """Return the platform urn inside a dataset urn, ``urn:li:dataPlatform:…``."""
-    match = _DATASET.fullmatch(require_dataset(urn))
-    assert match is not None  # noqa: S101  require_dataset has matched the same pattern
-    return match.group(1)
-
-
 def deterministic_id(*parts: str) -> uuid.UUID:
     """Return the same UUID for the same parts, on every machine and in every release (UUIDv5)."""
     # The unit separator cannot stand in a urn, so that ("a", "bc") and ("ab", "c") differ.

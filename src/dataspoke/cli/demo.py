@@ -25,7 +25,7 @@ from rich.syntax import Syntax
 from dataspoke.cli.client import ask
 from dataspoke.embedded.child import free_port
 from dataspoke.embedded.gateway import requests_sent
-from dataspoke.embedded.stack import HUB_DATA, Stack, end_leftovers, write_private
+from dataspoke.embedded.stack import Paths, Stack, end_leftovers, write_private
 from dataspoke.errors import ConfigurationError, Conflict, DependencyUnavailable
 from dataspoke.settings import Settings
 
@@ -122,7 +122,7 @@ def _run(
     began = time.monotonic()
     folder = folder_of(directory, source)
     end_leftovers(folder)
-    featured = fill(folder / HUB_DATA, source, partial(console.print, highlight=False))
+    featured = fill(Paths(folder).hub, source, partial(console.print, highlight=False))
     query = _VERDICT.format(urn=json.dumps(featured))
     stack = Stack(folder, lambda name: console.print(f"{name} ended and is started again."))
     announced = directory / "demo.json"
@@ -183,7 +183,9 @@ async def _follow(progress: Progress, stack: Stack) -> None:
     from dataspoke.runtime import open_runtime
 
     deadline = time.monotonic() + _VERDICTS_TIMEOUT_S
-    async with open_runtime(settings_of(stack.environment)) as runtime:
+    # The settings that the processes have.
+    os.environ.update(stack.environment)
+    async with open_runtime(Settings()) as runtime:
         urns = [urn async for batch in runtime.hub.scroll(_BATCH) for urn in batch]
         scanned = progress.add_task("Quality", total=len(urns))
         scored = progress.add_task("Health", total=len(urns))
@@ -264,18 +266,6 @@ def _show_addresses(console: Console, stack: Stack, announced: Path) -> None:
         ("Try", f'{sys.argv[0]} search "what customers sent back"'),
     ):
         console.print(f"{name:<9} {address}", highlight=False, soft_wrap=True)
-
-
-def settings_of(environment: Mapping[str, str]) -> Settings:
-    """Return the settings that a process with these environment variables has."""
-    nested: dict[str, Any] = {}
-    for variable, value in environment.items():
-        *sections, name = variable.removeprefix("DATASPOKE_").lower().split("__")
-        place = nested
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[name] = value
-    return Settings(**nested)
 
 
 def _dotenv(environment: Mapping[str, str]) -> str:

@@ -17,9 +17,6 @@ from dataspoke.embedded.postgres import Postgres
 from dataspoke.embedded.supervisor import Supervisor
 from dataspoke.embedded.valkey import Valkey
 
-# The stand-in hub's data, in the folder of a stack.
-HUB_DATA = "hub.sqlite"
-
 _START_TIMEOUT_S = 60
 _STOP_GRACE_S = 10
 
@@ -43,7 +40,7 @@ class Paths:
     @property
     def hub(self) -> Path:
         """The stand-in hub's data."""
-        return self.directory / HUB_DATA
+        return self.directory / "hub.sqlite"
 
     @property
     def users(self) -> Path:

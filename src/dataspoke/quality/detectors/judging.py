@@ -72,9 +72,9 @@ def judge(
 
     Points outside the band are not accepted: no later baseline sees them, except that what comes
     again on the same day of the next month, counted from its end in the last week, is no surprise
-    (daily and sparser series). The plain rule for a
-    new normal: after fourteen such points in a row on the same side, these become the past. The
-    first twenty-eight usable points, and values that are not finite, are WARMING_UP.
+    (daily and sparser series). The plain rule for a new normal: after fourteen such points in a row
+    on the same side, these become the past. The first twenty-eight usable points, and values that
+    are not finite, are WARMING_UP.
 
     ``season_times`` are the times that decide the season, the points' own by default. Points at
     the positions ``probes`` are judged and are no part of any other point's past.
