@@ -1,10 +1,12 @@
-"""Alerts: listed, acknowledged, streamed."""
+"""Alerts: listed, changed, streamed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+from datetime import datetime
+from uuid import UUID
 
-from dataspoke.quality.model import Alert, AlertChange, AlertPage, AlertState
+from dataspoke.quality.model import Alert, AlertChange, AlertPage, AlertState, FeedbackKind
 from dataspoke.resolvers import arguments
 from dataspoke.resolvers.context import Context
 
@@ -17,7 +19,7 @@ async def listed(
     after: str | None,
 ) -> AlertPage:
     """Return alerts on datasets that the caller may see, newest first."""
-    return await context.services.quality.alerts(
+    return await context.services.alerts.listed(
         await context.actor(),
         arguments.dataset_urns(urns),
         states,
@@ -28,8 +30,32 @@ async def listed(
 
 async def acknowledge(context: Context, alert: str) -> Alert:
     """Return the alert, acknowledged by the caller."""
-    return await context.services.quality.acknowledge(
+    return await context.services.alerts.acknowledge(
         await context.actor(), arguments.alert_id(alert)
+    )
+
+
+async def explained_by(context: Context, alert: UUID) -> Sequence[Alert]:
+    """Return the active alerts downstream that this one is the cause of, newest first."""
+    return await context.loaders.victims.load(alert)
+
+
+async def snooze(context: Context, alert: str, until: datetime) -> Alert:
+    """Return the alert, quiet until that time."""
+    return await context.services.alerts.snooze(
+        await context.actor(), arguments.alert_id(alert), arguments.moment("until", until)
+    )
+
+
+async def close(context: Context, alert: str) -> Alert:
+    """Return the alert, closed by the caller."""
+    return await context.services.alerts.close(await context.actor(), arguments.alert_id(alert))
+
+
+async def assess(context: Context, alert: str, kind: FeedbackKind) -> Alert:
+    """Return the alert with what the caller says of it."""
+    return await context.services.alerts.assess(
+        await context.actor(), arguments.alert_id(alert), kind
     )
 
 
@@ -41,7 +67,7 @@ async def changes(
     The token is checked before every delivery, and at an interval while nothing happens; raises
     Unauthenticated once the hub no longer accepts it.
     """
-    stream = context.services.quality.stream(
+    stream = context.services.alerts.stream(
         await context.actor(), arguments.dataset_urns(urns), arguments.change_cursor(after)
     )
     try:

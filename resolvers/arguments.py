@@ -1,12 +1,15 @@
 """Checks of what callers pass in, before any service is asked."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import overload
 from uuid import UUID
 
 from dataspoke.errors import InvalidInput
 from dataspoke.urns import require_dataset
 
 MAX_PAGE = 100
+MAX_POINTS = 1000
 MAX_URNS = 1000
 MAX_QUESTION = 1000
 
@@ -16,6 +19,33 @@ def page_size(first: int) -> int:
     if not 1 <= first <= MAX_PAGE:
         raise InvalidInput(f"first must be 1 to {MAX_PAGE}; it is {first}.")
     return first
+
+
+def point_count(last: int) -> int:
+    """Return ``last``; raises InvalidInput unless it is 1 to 1,000."""
+    if not 1 <= last <= MAX_POINTS:
+        raise InvalidInput(f"last must be 1 to {MAX_POINTS}; it is {last}.")
+    return last
+
+
+@overload
+def moment(name: str, time: datetime) -> datetime: ...
+@overload
+def moment(name: str, time: datetime | None) -> datetime | None: ...
+def moment(name: str, time: datetime | None) -> datetime | None:
+    """Return the time in UTC; raises InvalidInput where it has no time zone."""
+    if time is None:
+        return time
+    if time.tzinfo is None:
+        raise InvalidInput(
+            f"{name} is {time.isoformat()}; give its time zone, as in {time.isoformat()}Z."
+        )
+    return time.astimezone(UTC)
+
+
+def dataset_urn(urn: str) -> str:
+    """Return the urn; raises InvalidInput where it is not a dataset's."""
+    return require_dataset(urn)
 
 
 def dataset_urns(urns: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -4,14 +4,15 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
+from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
 from dataspoke.health.model import HealthScore
 from dataspoke.knowledge.model import Hit
 from dataspoke.ports.hub import Actor
-from dataspoke.quality.model import Alert, DatasetQuality, Result
-from dataspoke.resolvers.services import Services
+from dataspoke.quality.model import Alert, DatasetQuality, MonitorSettings, Result
+from dataspoke.resolvers.services import Alerts, Services
 
 T = TypeVar("T")
 Load = Callable[[Actor, Sequence[str]], Awaitable[Mapping[str, T]]]
@@ -32,7 +33,13 @@ class Loaders:
             self._by_urn(quality.verdicts_for), cache=cache
         )
         self.active_alerts: DataLoader[str, Sequence[Alert] | None] = DataLoader(
-            self._by_urn(quality.active_alerts_for), cache=cache
+            self._by_urn(services.alerts.active_for), cache=cache
+        )
+        self.victims: DataLoader[UUID, Sequence[Alert]] = DataLoader(
+            self._victims(services.alerts), cache=cache
+        )
+        self.monitors: DataLoader[str, MonitorSettings | None] = DataLoader(
+            self._by_urn(services.monitors.settings_for), cache=cache
         )
         self.results: DataLoader[Slice, Sequence[Result]] = DataLoader(
             self._by_slice(quality.results_for), cache=cache
@@ -48,6 +55,13 @@ class Loaders:
         async def batch(urns: list[str]) -> Sequence[T | None]:
             found = await load(await self._actor(), tuple(dict.fromkeys(urns)))
             return [found.get(urn) for urn in urns]
+
+        return batch
+
+    def _victims(self, alerts: Alerts) -> Callable[[list[UUID]], Awaitable[list[Sequence[Alert]]]]:
+        async def batch(causes: list[UUID]) -> list[Sequence[Alert]]:
+            found = await alerts.explained_by(await self._actor(), tuple(dict.fromkeys(causes)))
+            return [found.get(cause, ()) for cause in causes]
 
         return batch
 

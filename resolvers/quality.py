@@ -1,9 +1,10 @@
 """Verdicts and scans."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from dataspoke.quality.model import Alert, DatasetQuality, Result
-from dataspoke.resolvers.arguments import dataset_urns, page_size
+from dataspoke.quality.model import Alert, Check, DatasetQuality, Result
+from dataspoke.resolvers import arguments
 from dataspoke.resolvers.context import Context
 
 
@@ -13,19 +14,38 @@ async def verdict(context: Context, urn: str) -> DatasetQuality | None:
 
 
 async def results(context: Context, verdict: DatasetQuality, first: int) -> Sequence[Result]:
-    """Return the newest ``first`` results of each metric, newest first."""
-    if page_size(first) == 1:
+    """Return the newest ``first`` results of each check, newest first."""
+    if arguments.page_size(first) == 1:
         return verdict.results
     return await context.loaders.results.load((verdict.urn, first))
 
 
 async def active_alerts(context: Context, urn: str) -> Sequence[Alert]:
-    """Return alerts that are not resolved, newest first."""
+    """Return alerts that have not ended, newest first."""
     return await context.loaders.active_alerts.load(urn) or ()
+
+
+async def history(
+    context: Context,
+    urn: str,
+    check: Check,
+    since: datetime | None,
+    until: datetime | None,
+    last: int,
+) -> Sequence[Result]:
+    """Return the newest ``last`` results of a check between two times, oldest first."""
+    return await context.services.quality.history_of(
+        await context.actor(),
+        urn,
+        check,
+        arguments.moment("since", since),
+        arguments.moment("until", until),
+        arguments.point_count(last),
+    )
 
 
 async def request_scan(context: Context, urns: Sequence[str] | None) -> int:
     """Return how many jobs that is; None asks for all datasets, in one job."""
     return await context.services.quality.request_scan(
-        await context.actor(), dataset_urns(urns), context.traceparent
+        await context.actor(), arguments.dataset_urns(urns), context.traceparent
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -13,14 +14,17 @@ from dataspoke.quality.model import (
     AlertChange,
     AlertPage,
     AlertState,
+    Check,
     DatasetQuality,
+    FeedbackKind,
+    MonitorSettings,
     Result,
 )
 from dataspoke.status import Component, Status
 
 
 class Quality(Protocol):
-    """Verdicts and alerts. What the actor may not see is absent, never an error."""
+    """Verdicts. What the actor may not see is absent, never an error."""
 
     async def verdicts_for(
         self, actor: Actor, urns: Sequence[str]
@@ -30,11 +34,29 @@ class Quality(Protocol):
         self, actor: Actor, urns: Sequence[str], limit: int
     ) -> Mapping[str, Sequence[Result]]: ...
 
-    async def active_alerts_for(
+    async def history_of(
+        self,
+        actor: Actor,
+        urn: str,
+        check: Check,
+        since: datetime | None,
+        until: datetime | None,
+        limit: int,
+    ) -> Sequence[Result]: ...
+
+    async def request_scan(
+        self, actor: Actor, urns: Sequence[str] | None, traceparent: str | None
+    ) -> int: ...
+
+
+class Alerts(Protocol):
+    """Alerts. What the actor may not see is absent, never an error."""
+
+    async def active_for(
         self, actor: Actor, urns: Sequence[str]
     ) -> Mapping[str, Sequence[Alert]]: ...
 
-    async def alerts(
+    async def listed(
         self,
         actor: Actor,
         urns: Sequence[str] | None,
@@ -43,15 +65,31 @@ class Quality(Protocol):
         after: str | None,
     ) -> AlertPage: ...
 
+    async def explained_by(
+        self, actor: Actor, causes: Sequence[UUID]
+    ) -> Mapping[UUID, Sequence[Alert]]: ...
+
     async def acknowledge(self, actor: Actor, alert_id: UUID) -> Alert: ...
 
-    async def request_scan(
-        self, actor: Actor, urns: Sequence[str] | None, traceparent: str | None
-    ) -> int: ...
+    async def snooze(self, actor: Actor, alert_id: UUID, until: datetime) -> Alert: ...
+
+    async def close(self, actor: Actor, alert_id: UUID) -> Alert: ...
+
+    async def assess(self, actor: Actor, alert_id: UUID, kind: FeedbackKind) -> Alert: ...
 
     def stream(
         self, actor: Actor, urns: Sequence[str] | None, after: int | None
     ) -> AsyncGenerator[AlertChange, None]: ...
+
+
+class Monitors(Protocol):
+    """How datasets are watched. What the actor may not see is absent, never an error."""
+
+    async def settings_for(
+        self, actor: Actor, urns: Sequence[str]
+    ) -> Mapping[str, MonitorSettings]: ...
+
+    async def configure(self, actor: Actor, settings: MonitorSettings) -> MonitorSettings: ...
 
 
 class Health(Protocol):
@@ -87,6 +125,8 @@ class Operations(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     quality: Quality
+    alerts: Alerts
+    monitors: Monitors
     health: Health
     knowledge: Knowledge
     operations: Operations

@@ -1,56 +1,73 @@
-"""Alerts: a metric that left its expected range."""
+"""Alerts: a check that failed."""
 
 from datetime import datetime
 
 import strawberry
 
 from dataspoke.quality import model
-from dataspoke.quality.model import AlertState, Metric
+from dataspoke.quality.model import AlertState, FeedbackKind, Metric, Severity
+from dataspoke.resolvers import alerts as resolve
+from dataspoke.schema.check import QualityCheck
 from dataspoke.schema.connection import Connection, edges, page_info
 from dataspoke.schema.enum import describe
+from dataspoke.schema.info import Info
 from dataspoke.schema.reference import DatasetReference, dataset
 
-describe(
-    Metric,
-    name="QualityMetric",
-    description="What is watched on a dataset.",
-    values={
-        "ROW_COUNT": "Rows in the dataset, from its profiles.",
-        "FRESHNESS": "Hours since the dataset was last updated, from its operations.",
-    },
-)
 describe(
     AlertState,
     name="QualityAlertState",
     description="How far an alert has come.",
     values={
-        "OPEN": "The metric is out of range and nobody has taken it up.",
-        "ACKNOWLEDGED": "Somebody has taken it up; the metric is still out of range.",
-        "RESOLVED": "The metric is back in its range.",
+        "OPEN": "The check fails and nobody has taken it up.",
+        "ACKNOWLEDGED": "Somebody has taken it up; the check still fails.",
+        "SNOOZED": "Somebody has put it off; it opens again when that time is over.",
+        "RESOLVED": "The check passes again.",
+        "CLOSED": "Somebody has ended it.",
+    },
+)
+describe(
+    FeedbackKind,
+    name="QualityFeedback",
+    description="What a person says of an alert.",
+    values={
+        "FALSE_POSITIVE": "Nothing was wrong: what was seen is usual.",
+        "REAL": "It was a fault: what was seen must not count as usual.",
+        "EXPECTED_CHANGE": "The change was meant, and what is seen since is the new normal.",
     },
 )
 
 
 @strawberry.type(
-    description="A metric that left its expected range, from the first failing observation to "
-    "the first passing one."
+    description="A check that failed, from the first failing observation to the first passing one."
 )
 class QualityAlert:
+    alert: strawberry.Private[model.Alert]
+
     id: strawberry.ID = strawberry.field(description="Identifies the alert.")
-    metric: Metric = strawberry.field(description="What is out of range.")
+    check: QualityCheck = strawberry.field(description="What has failed.")
+    metric: Metric | None = strawberry.field(
+        description="What is out of range; null for a rule. The same as in `check`."
+    )
+    severity: Severity = strawberry.field(description="How bad it is.")
     state: AlertState = strawberry.field(description="How far it has come.")
     message: str = strawberry.field(description="What happened, in a sentence.")
     opened_at: datetime = strawberry.field(description="When the alert was raised.")
     observed_at: datetime = strawberry.field(
         description="When the first failing value was observed."
     )
-    value: float = strawberry.field(description="The failing value, in the metric's unit.")
-    expected: float = strawberry.field(description="The most likely value.")
-    low: float = strawberry.field(description="Lower end of the expected range.")
-    high: float = strawberry.field(description="Upper end of the expected range.")
-    score: float = strawberry.field(
+    value: float = strawberry.field(description="The failing value, in the check's unit.")
+    expected: float | None = strawberry.field(
+        description="The most likely value; null for a rule that has none."
+    )
+    low: float | None = strawberry.field(
+        description="Lower end of the expected range; null where it has none."
+    )
+    high: float | None = strawberry.field(
+        description="Upper end of the expected range; null where it has none."
+    )
+    score: float | None = strawberry.field(
         description="How unusual the value is among the series' own past, 0 (usual) to 1 (never "
-        "seen)."
+        "seen); null for a rule."
     )
     acknowledged_by: str | None = strawberry.field(
         description="DataHub's urn of the user who took it up; null while nobody has."
@@ -58,16 +75,43 @@ class QualityAlert:
     acknowledged_at: datetime | None = strawberry.field(
         description="When it was taken up; null while nobody has."
     )
-    resolved_at: datetime | None = strawberry.field(
-        description="When the metric was back in its range; null while it is not."
+    snoozed_until: datetime | None = strawberry.field(
+        description="When it opens again; null while it is not snoozed."
+    )
+    ended_at: datetime | None = strawberry.field(
+        description="When it was resolved or closed; null while it is active."
+    )
+    closed_by: str | None = strawberry.field(
+        description="DataHub's urn of the user who closed it; null where nobody has."
+    )
+    reopened: int = strawberry.field(
+        description="How often the check failed again soon after it had passed."
+    )
+    feedback: FeedbackKind | None = strawberry.field(
+        description="What somebody has said of it; null where nobody has."
+    )
+    cause_id: strawberry.ID | None = strawberry.field(
+        description="The alert on an upstream dataset that explains this one; null where it "
+        "stands for itself."
     )
     dataset: DatasetReference | None = strawberry.field(description="The dataset it is about.")
+
+    @strawberry.field(
+        description="Active alerts on datasets downstream that this one explains, of those the "
+        "caller may see, newest first."
+    )
+    async def victims(self, info: Info) -> list["QualityAlert"] | None:
+        found = await resolve.explained_by(info.context, self.alert.id)
+        return [QualityAlert.of(alert) for alert in found]
 
     @classmethod
     def of(cls, alert: model.Alert) -> "QualityAlert":
         return cls(
+            alert=alert,
             id=strawberry.ID(str(alert.id)),
-            metric=alert.metric,
+            check=QualityCheck.of(alert.check),
+            metric=alert.check.metric,
+            severity=alert.severity,
             state=alert.state,
             message=alert.message,
             opened_at=alert.opened_at,
@@ -79,12 +123,17 @@ class QualityAlert:
             score=alert.score,
             acknowledged_by=alert.acknowledged_by,
             acknowledged_at=alert.acknowledged_at,
-            resolved_at=alert.resolved_at,
+            snoozed_until=alert.snoozed_until,
+            ended_at=alert.ended_at,
+            closed_by=alert.closed_by,
+            reopened=alert.reopened,
+            feedback=alert.feedback,
+            cause_id=None if alert.cause is None else strawberry.ID(str(alert.cause)),
             dataset=dataset(alert.urn),
         )
 
 
-@strawberry.type(description="An alert after it was raised, acknowledged or resolved.")
+@strawberry.type(description="An alert after one of its changes.")
 class QualityAlertChange:
     cursor: str = strawberry.field(
         description="Place of this change in the stream: pass the last one received as `after` "

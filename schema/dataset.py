@@ -4,10 +4,12 @@ import strawberry
 
 from dataspoke.resolvers import health as resolve_health
 from dataspoke.resolvers import knowledge as resolve_knowledge
+from dataspoke.resolvers import monitors as resolve_monitors
 from dataspoke.resolvers import quality as resolve_quality
 from dataspoke.schema.connection import First
 from dataspoke.schema.health import HealthScore
 from dataspoke.schema.info import Info
+from dataspoke.schema.monitor import QualityMonitor
 from dataspoke.schema.quality import DatasetQuality
 from dataspoke.schema.search import KnowledgeSearchHit
 
@@ -27,6 +29,13 @@ class Dataset:
     async def quality(self, info: Info) -> DatasetQuality | None:
         verdict = await resolve_quality.verdict(info.context, self.urn)
         return None if verdict is None else DatasetQuality.of(verdict)
+
+    @strawberry.field(
+        description="How its metrics are watched; null where the caller may not view its profiles."
+    )
+    async def quality_monitor(self, info: Info) -> QualityMonitor | None:
+        settings = await resolve_monitors.settings(info.context, self.urn)
+        return None if settings is None else QualityMonitor.of(settings)
 
     @strawberry.field(
         description="Verdict on the metadata; null where the dataset was never scored, or the "

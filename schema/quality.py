@@ -6,33 +6,29 @@ from typing import Annotated
 import strawberry
 
 from dataspoke.quality import model
-from dataspoke.quality.model import Metric, Status
+from dataspoke.quality.model import Dimension, Metric, Status
 from dataspoke.resolvers import quality as resolve
 from dataspoke.schema.alert import QualityAlert
-from dataspoke.schema.enum import describe
+from dataspoke.schema.check import QualityCheck
 from dataspoke.schema.info import Info
 
-describe(
-    Status,
-    name="QualityStatus",
-    description="A verdict.",
-    values={
-        "PASS": "As expected.",
-        "FAIL": "Outside the expected range.",
-        "WARMING_UP": "There is too little history to judge.",
-    },
+_NO_RANGE = (
+    "null while warming up, for the freshness of a deprecated dataset, and where a rule has none"
 )
 
 
-_NO_RANGE = "null while warming up, and for the freshness of a deprecated dataset"
-
-
-@strawberry.type(description="One observation of a metric, judged against those before it.")
+@strawberry.type(description="One observation, judged against those before it or by a rule.")
 class QualityResult:
-    metric: Metric = strawberry.field(description="What was observed.")
+    check: QualityCheck = strawberry.field(description="What was checked.")
+    metric: Metric | None = strawberry.field(
+        description="What was observed; null for a rule. The same as in `check`."
+    )
+    dimension: Dimension | None = strawberry.field(
+        description="What it tells about; null for the number of queries."
+    )
     status: Status = strawberry.field(description="The verdict on this observation.")
     observed_at: datetime = strawberry.field(description="When the value was observed.")
-    value: float = strawberry.field(description="What was observed, in the metric's unit.")
+    value: float = strawberry.field(description="What was observed, in the check's unit.")
     expected: float | None = strawberry.field(description=f"The most likely value; {_NO_RANGE}.")
     low: float | None = strawberry.field(
         description=f"Lower end of the expected range; {_NO_RANGE}."
@@ -47,13 +43,18 @@ class QualityResult:
     detector: str = strawberry.field(
         description="The method that judged; `deprecated` where no load is owed any more."
     )
+    detail: str | None = strawberry.field(
+        description="What a rule found, in a sentence; null where the numbers say it all."
+    )
     judged_at: datetime = strawberry.field(description="When it was judged.")
 
     @classmethod
     def of(cls, result: model.Result) -> "QualityResult":
         judgement = result.judgement
         return cls(
-            metric=result.metric,
+            check=QualityCheck.of(result.check),
+            metric=result.check.metric,
+            dimension=result.dimension,
             status=judgement.status,
             observed_at=judgement.point.time,
             value=judgement.point.value,
@@ -62,8 +63,50 @@ class QualityResult:
             high=judgement.high,
             score=judgement.score,
             detector=judgement.detector,
+            detail=judgement.detail,
             judged_at=result.judged_at,
         )
+
+
+@strawberry.type(description="One observation in the history of a check.")
+class QualityPoint:
+    time: datetime = strawberry.field(description="When it was observed.")
+    value: float = strawberry.field(description="What was observed, in the check's unit.")
+    expected: float | None = strawberry.field(description=f"The most likely value; {_NO_RANGE}.")
+    low: float | None = strawberry.field(
+        description=f"Lower end of the expected range; {_NO_RANGE}."
+    )
+    high: float | None = strawberry.field(
+        description=f"Upper end of the expected range; {_NO_RANGE}."
+    )
+    is_anomaly: bool = strawberry.field(description="Whether it was outside what was expected.")
+
+    @classmethod
+    def of(cls, result: model.Result) -> "QualityPoint":
+        judgement = result.judgement
+        return cls(
+            time=judgement.point.time,
+            value=judgement.point.value,
+            expected=judgement.expected,
+            low=judgement.low,
+            high=judgement.high,
+            is_anomaly=judgement.status in (Status.FAIL, Status.WARN),
+        )
+
+
+@strawberry.type(description="What was observed of one check, and what was expected.")
+class QualityHistory:
+    check: QualityCheck = strawberry.field(description="What was checked.")
+    points: list[QualityPoint] = strawberry.field(description="The observations, oldest first.")
+
+
+@strawberry.type(description="The verdict on one dimension of a dataset's data.")
+class QualityDimensionScore:
+    dimension: Dimension = strawberry.field(description="What its checks tell about.")
+    status: Status = strawberry.field(description="The worst verdict of its checks.")
+    score: float = strawberry.field(
+        description="The mean of its checks, 0 to 100: a pass counts 1, a warning a half."
+    )
 
 
 @strawberry.type(description="DataSpoke's latest verdict on a dataset's data.")
@@ -71,11 +114,15 @@ class DatasetQuality:
     verdict: strawberry.Private[model.DatasetQuality]
 
     status: Status = strawberry.field(
-        description="FAIL where any metric fails, PASS where at least one was judged and none "
+        description="The worst verdict of all checks; PASS where at least one was judged and none "
         "fails, WARMING_UP where none could be judged yet."
     )
     score: float | None = strawberry.field(
-        description="Share of the judged metrics that pass, 0 to 100; null where none was judged."
+        description="Weighted mean of the dimensions' scores, 0 to 100; null where nothing was "
+        "judged."
+    )
+    dimensions: list[QualityDimensionScore] = strawberry.field(
+        description="The verdict on each dimension that there is evidence of."
     )
     scanned_at: datetime = strawberry.field(description="When the dataset was last scanned.")
 
@@ -84,16 +131,41 @@ class DatasetQuality:
         self,
         info: Info,
         first: Annotated[
-            int, strawberry.argument(description="How many results of each metric, 1 to 100.")
+            int, strawberry.argument(description="How many results of each check, 1 to 100.")
         ] = 1,
     ) -> list[QualityResult] | None:
         found = await resolve.results(info.context, self.verdict, first)
         return [QualityResult.of(result) for result in found]
 
-    @strawberry.field(description="Alerts that are not resolved, newest first.")
+    @strawberry.field(description="Alerts that have not ended, newest first.")
     async def alerts(self, info: Info) -> list[QualityAlert] | None:
         found = await resolve.active_alerts(info.context, self.verdict.urn)
         return [QualityAlert.of(alert) for alert in found]
+
+    @strawberry.field(description="What was observed of one metric, and what was expected.")
+    async def history(
+        self,
+        info: Info,
+        metric: Annotated[Metric, strawberry.argument(description="Which metric.")],
+        column: Annotated[
+            str | None,
+            strawberry.argument(description="The column; null for metrics of the whole dataset."),
+        ] = None,
+        since: Annotated[
+            datetime | None, strawberry.argument(description="From when; null for the beginning.")
+        ] = None,
+        until: Annotated[
+            datetime | None, strawberry.argument(description="Up to when; null for now.")
+        ] = None,
+        last: Annotated[
+            int, strawberry.argument(description="How many points, the newest, 1 to 1,000.")
+        ] = 100,
+    ) -> QualityHistory | None:
+        check = model.Check(metric, column)
+        found = await resolve.history(info.context, self.verdict.urn, check, since, until, last)
+        return QualityHistory(
+            check=QualityCheck.of(check), points=[QualityPoint.of(result) for result in found]
+        )
 
     @classmethod
     def of(cls, verdict: model.DatasetQuality) -> "DatasetQuality":
@@ -101,5 +173,9 @@ class DatasetQuality:
             verdict=verdict,
             status=verdict.status,
             score=verdict.score,
+            dimensions=[
+                QualityDimensionScore(dimension=d.dimension, status=d.status, score=d.score)
+                for d in verdict.dimensions
+            ],
             scanned_at=verdict.scanned_at,
         )

@@ -14,7 +14,7 @@ from dataspoke.schema.info import Info
 @strawberry.type(description="What can be followed live.")
 class Subscription:
     @strawberry.subscription(
-        description="Alerts as they are raised, acknowledged and resolved, on datasets whose "
+        description="Alerts as they are raised, changed and ended, on datasets whose "
         "profiles the caller may view."
     )
     async def quality_alerts(

@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 from dataspoke.health.service import HealthService
 from dataspoke.knowledge.service import KnowledgeService
 from dataspoke.ports.store import JobKind, Lease
+from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.service import QualityService
 
 # Does a job with its payload, and marks it done under the lease in the transaction that saves
@@ -14,15 +16,21 @@ Work = Callable[[Lease, Mapping[str, Any]], Awaitable[None]]
 
 
 def work_table(
-    quality: QualityService, health: HealthService, knowledge: KnowledgeService
+    *,
+    quality: QualityService,
+    alerts: AlertService,
+    health: HealthService,
+    knowledge: KnowledgeService,
 ) -> Mapping[JobKind, Work]:
     """Return what does each kind of job."""
     return {
         JobKind.SCAN_ALL: lambda lease, payload: quality.scan_all(lease),
-        JobKind.SCAN_DATASET: lambda lease, payload: quality.scan(lease, payload["urn"]),
+        JobKind.SCAN_DATASET: lambda lease, payload: quality.scan(lease, [payload["urn"]]),
         JobKind.WRITE_BACK_QUALITY: lambda lease, payload: quality.write_back(
             lease, payload["urn"]
         ),
+        JobKind.WAKE_ALERT: lambda lease, payload: alerts.wake(lease, UUID(payload["alert"])),
+        JobKind.ANNOUNCE_ALERTS: lambda lease, payload: alerts.announce(lease),
         JobKind.AUDIT_ALL: lambda lease, payload: health.audit_all(lease),
         JobKind.AUDIT_DATASETS: lambda lease, payload: health.audit(lease, payload["urns"]),
         JobKind.WRITE_BACK_HEALTH: lambda lease, payload: health.write_back(lease, payload["urns"]),

@@ -28,6 +28,8 @@ from dataspoke.ports.hub import Hub
 from dataspoke.ports.queue import Queue, WakeUps
 from dataspoke.ports.store import Jobs, Store
 from dataspoke.ports.vectors import Vectors
+from dataspoke.quality.alerting import AlertService
+from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.service import QualityService
 from dataspoke.settings import EmbedderSettings, Settings
 from dataspoke.status import StatusService
@@ -59,6 +61,8 @@ class Runtime:
     wake_ups: WakeUps
     embedder: Embedder | None
     quality: QualityService
+    alerts: AlertService
+    monitors: MonitorService
     health: HealthService
     knowledge: KnowledgeService
     operations: StatusService
@@ -93,7 +97,9 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             queue=queue,
             wake_ups=queue,
             embedder=embedder,
-            quality=QualityService(hub, store, feed, compute, clock),
+            quality=QualityService(hub, store, feed, compute, clock, settings.quality),
+            alerts=AlertService(hub, store, feed, clock),
+            monitors=MonitorService(hub, store),
             health=HealthService(hub, store, clock),
             knowledge=KnowledgeService(hub, store, vectors, embedder),
             operations=StatusService(

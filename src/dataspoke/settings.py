@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dataspoke.quality.model import Dimension
+
 # What stands before the @ of an address: user and password.
 _PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 
@@ -88,6 +90,23 @@ class WorkerSettings(_Section):
     poll_wait_s: Seconds = Field(default=5, description="How long one poll waits for events.")
 
 
+class QualitySettings(_Section):
+    """Quality Control."""
+
+    alerts_per_fortnight: float = Field(
+        default=1, gt=0, le=14, description="False alarms that a dataset may raise in two weeks."
+    )
+    grouping_wait_s: float = Field(
+        default=30,
+        ge=0,
+        description="Time between an alert and its announcement, to find the cause upstream.",
+    )
+    weights: dict[Dimension, Annotated[float, Field(ge=0)]] = Field(
+        default=dict.fromkeys(Dimension, 1.0),
+        description="Weight of each dimension in the quality score, as JSON; 1 for those left out.",
+    )
+
+
 class SubgraphSettings(_Section):
     """The GraphQL service."""
 
@@ -131,6 +150,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     embedder: EmbedderSettings = EmbedderSettings()
     worker: WorkerSettings = WorkerSettings()
+    quality: QualitySettings = QualitySettings()
     subgraph: SubgraphSettings = SubgraphSettings()
 
 

@@ -38,6 +38,6 @@ def deterministic_id(*parts: str) -> uuid.UUID:
     return uuid.uuid5(_NAMESPACE, "\x1f".join(parts))
 
 
-def assertion_urn(dataset_urn: str, metric: str) -> str:
-    """Return the urn of the external assertion that shows a metric's verdict in DataHub."""
-    return f"urn:li:assertion:{deterministic_id('assertion', dataset_urn, metric)}"
+def assertion_urn(dataset_urn: str, check: str) -> str:
+    """Return the urn of the external assertion that shows the verdict of a check, by its key."""
+    return f"urn:li:assertion:{deterministic_id('assertion', dataset_urn, check)}"

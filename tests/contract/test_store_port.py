@@ -181,7 +181,7 @@ async def test_an_alert_moves_forward_only_and_each_step_is_logged_once(store: S
         raised, state=AlertState.ACKNOWLEDGED, acknowledged_by=someone, acknowledged_at=NOON
     )
     # As a scan resolves it that read it before it was acknowledged.
-    resolved = replace(raised, state=AlertState.RESOLVED, resolved_at=NOON + HOUR)
+    resolved = replace(raised, state=AlertState.RESOLVED, ended_at=NOON + HOUR)
     assert await save(store, raised) == [raised.id]
     assert await save(store, raised) == []
     assert await save(store, acknowledged) == [raised.id]
@@ -220,7 +220,7 @@ async def test_alerts_are_paged_newest_first_even_at_the_same_time(store: Store)
 
 
 async def test_alerts_are_found_by_dataset_and_state(store: Store) -> None:
-    gone = alert("a", 1, state=AlertState.RESOLVED, resolved_at=NOON)
+    gone = alert("a", 1, state=AlertState.RESOLVED, ended_at=NOON)
     here, seen, other = alert("a", 2), alert("a", 3, state=AlertState.ACKNOWLEDGED), alert("b")
     await save(store, gone, here, seen, other)
     assert await store.active_alerts(["a", "c"]) == {"a": [seen, here]}

@@ -80,7 +80,7 @@ def alert_of(
         high=110.0,
         score=0.99,
         message=f"shop.{name}: {metric} was 10, expected 90–110.",
-        resolved_at=NOW if state is AlertState.RESOLVED else None,
+        ended_at=NOW if state is AlertState.RESOLVED else None,
     )
 
 

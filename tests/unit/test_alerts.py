@@ -38,7 +38,7 @@ def test_a_failing_point_opens_an_alert_that_says_what_was_seen_and_expected() -
     assert (alert.observed_at, alert.opened_at) == (seen_at, NOW)
     assert (alert.value, alert.expected, alert.low, alert.high) == (400, 4100, 3700, 4500)
     assert alert.message == "shop.orders: row_count was 400, expected 3,700–4,500."
-    assert alert.resolved_at is alert.acknowledged_by is alert.acknowledged_at is None
+    assert alert.ended_at is alert.acknowledged_by is alert.acknowledged_at is None
 
 
 def test_an_alert_on_freshness_speaks_of_hours() -> None:
@@ -55,7 +55,7 @@ def test_the_first_passing_point_resolves_it_and_keeps_the_rest(state: AlertStat
     active = replace(opened(), state=state)
     later = NOW + timedelta(days=1)
     ended = transition(active, URN, Metric.ROW_COUNT, judgement(Status.PASS, later), None, later)
-    assert ended == replace(active, state=AlertState.RESOLVED, resolved_at=later)
+    assert ended == replace(active, state=AlertState.RESOLVED, ended_at=later)
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ async def test_an_alert_opens_once_stays_and_ends_with_the_first_passing_point(
     await house.quality.scan(None, orders)
     (ended,) = await house.all_alerts()
     assert (ended.id, ended.state) == (opened.id, AlertState.RESOLVED)
-    assert ended.resolved_at == house.clock.now()
+    assert ended.ended_at == house.clock.now()
     changes = await house.store.alert_changes(0, None, 10)
     assert [change.alert.state for change in changes] == [AlertState.OPEN, AlertState.RESOLVED]
     assert not await house.quality.active_alerts_for(house.service, [orders])

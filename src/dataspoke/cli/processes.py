@@ -48,7 +48,14 @@ async def _serve_subgraph(settings: Settings) -> None:
     from dataspoke.subgraph.app import create_app, server_config
 
     async with open_runtime(settings) as runtime:
-        services = Services(runtime.quality, runtime.health, runtime.knowledge, runtime.operations)
+        services = Services(
+            quality=runtime.quality,
+            alerts=runtime.alerts,
+            monitors=runtime.monitors,
+            health=runtime.health,
+            knowledge=runtime.knowledge,
+            operations=runtime.operations,
+        )
         app = create_app(
             services,
             runtime.hub.actor,
@@ -76,7 +83,12 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with open_runtime(settings, computing=True) as runtime:
-        work = work_table(runtime.quality, runtime.health, runtime.knowledge)
+        work = work_table(
+            quality=runtime.quality,
+            alerts=runtime.alerts,
+            health=runtime.health,
+            knowledge=runtime.knowledge,
+        )
         await run(
             work,
             runtime.store,

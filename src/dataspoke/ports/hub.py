@@ -33,6 +33,7 @@ class Access:
     view_profile: bool
     view_operations: bool
     edit_assertions: bool
+    view_usage: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,16 @@ from uuid import UUID
 
 from dataspoke.health.model import HealthScore
 from dataspoke.ports.queue import WakeUp
-from dataspoke.quality.model import Alert, AlertChange, AlertState, DatasetQuality, Result
+from dataspoke.quality.model import (
+    Alert,
+    AlertChange,
+    AlertState,
+    Check,
+    DatasetQuality,
+    Feedback,
+    MonitorSettings,
+    Result,
+)
 
 
 class JobState(StrEnum):
@@ -28,6 +37,8 @@ class JobKind(StrEnum):
     SCAN_ALL = "scan_all"
     SCAN_DATASET = "scan_dataset"  # urn
     WRITE_BACK_QUALITY = "write_back_quality"  # urn
+    WAKE_ALERT = "wake_alert"  # alert
+    ANNOUNCE_ALERTS = "announce_alerts"
     AUDIT_ALL = "audit_all"
     AUDIT_DATASETS = "audit_datasets"  # urns
     WRITE_BACK_HEALTH = "write_back_health"  # urns
@@ -98,7 +109,7 @@ class Transaction(Protocol):
     async def add_jobs(self, jobs: Sequence[NewJob]) -> None: ...
 
     async def save_results(self, results: Sequence[Result]) -> None:
-        """Keep results; one that is there already (urn, metric, point time) stays as it is."""
+        """Keep results; one that is there already (urn, check, point time) stays as it is."""
         ...
 
     async def save_quality(self, verdicts: Sequence[DatasetQuality]) -> None:
@@ -108,10 +119,18 @@ class Transaction(Protocol):
     async def save_alerts(self, alerts: Sequence[Alert]) -> Sequence[AlertChange]:
         """Insert alerts or move them on, and log each change; returns those that took effect.
 
-        States only advance, OPEN to ACKNOWLEDGED to RESOLVED. What is no step forward changes
-        nothing and is not returned; neither is a new alert whose dedupe key is known. Who
-        acknowledged, and when, is kept where the alert passed in does not say.
+        An alert that was not saved yet (version 0) takes effect where its dedupe key is new, any
+        other where nobody has changed it since it was read (its version). What is returned has the
+        next version.
         """
+        ...
+
+    async def save_feedback(self, feedback: Sequence[Feedback]) -> None:
+        """Keep what people said of points, replacing what was said of the same before."""
+        ...
+
+    async def save_monitor(self, settings: MonitorSettings) -> None:
+        """Replace how a dataset is watched; raises Conflict where its version is not the newest."""
         ...
 
     async def save_health(self, scores: Sequence[HealthScore]) -> None:
@@ -164,19 +183,44 @@ class Store(Protocol):
         """Return the latest verdict of each dataset; never scanned ones are absent."""
         ...
 
-    async def last_point_times(self, urn: str) -> Mapping[str, datetime]:
-        """Return for each metric that has results the time of the newest judged point."""
+    async def last_point_times(self, urns: Sequence[str]) -> Mapping[str, Mapping[Check, datetime]]:
+        """Return for each check that has results the time of the newest judged point."""
         ...
 
     async def results_for(self, urns: Sequence[str], limit: int) -> Mapping[str, Sequence[Result]]:
-        """Return each dataset's newest ``limit`` results per metric, newest first."""
+        """Return each dataset's newest ``limit`` results per check, newest first."""
         ...
 
-    async def active_alerts(self, urns: Sequence[str]) -> Mapping[str, Sequence[Alert]]:
-        """Return alerts that are not resolved, newest first; datasets without are absent."""
+    async def history(
+        self, urn: str, check: Check, since: datetime, until: datetime, limit: int
+    ) -> Sequence[Result]:
+        """Return the newest ``limit`` results of one check between two times, oldest first."""
+        ...
+
+    async def active_alerts(self, urns: Sequence[str] | None) -> Mapping[str, Sequence[Alert]]:
+        """Return alerts that have not ended, newest first, of all datasets where None.
+
+        Datasets without are absent.
+        """
+        ...
+
+    async def latest_alerts(self, urns: Sequence[str]) -> Mapping[str, Mapping[Check, Alert]]:
+        """Return each check's newest alert, whatever its state."""
+        ...
+
+    async def feedback_on(self, urns: Sequence[str]) -> Mapping[str, Sequence[Feedback]]:
+        """Return what people said of points of these datasets, oldest point first."""
+        ...
+
+    async def monitors_of(self, urns: Sequence[str]) -> Mapping[str, MonitorSettings]:
+        """Return how datasets are watched; those that nobody has configured are absent."""
         ...
 
     async def alert(self, alert_id: UUID) -> Alert | None: ...
+
+    async def alerts_explained_by(self, causes: Sequence[UUID]) -> Sequence[Alert]:
+        """Return the active alerts that have one of these as their cause, newest first."""
+        ...
 
     async def alerts(self, query: AlertQuery) -> Sequence[Alert]:
         """Return alerts newest first, by (opened_at, id)."""

@@ -53,7 +53,7 @@ _HEALTH = _Property(
 PROPERTY_URNS = (_QUALITY.urn, _HEALTH.urn)
 
 # Assertion type, as DataHub shows it, and what the assertion says.
-_KINDS: Mapping[Metric, tuple[str, str]] = {
+_KINDS: Mapping[Metric | None, tuple[str, str]] = {
     Metric.ROW_COUNT: (
         "Volume",
         "The number of rows is within the range expected from the dataset's own past.",
@@ -74,7 +74,7 @@ def assertions(results: list[Result]) -> Iterator[Proposal]:
     for result in results:
         if result.judgement.status is Status.WARMING_UP:
             continue
-        urn = assertion_urn(result.urn, result.metric)
+        urn = assertion_urn(result.urn, result.check.key)
         yield _proposal(urn, _info(result))
         yield _proposal(urn, models.DataPlatformInstanceClass(platform=_PLATFORM))
         yield _proposal(urn, _run(urn, result))
@@ -108,7 +108,9 @@ def properties(scores: list[Scores]) -> Iterator[Proposal]:
 
 
 def _info(result: Result) -> models.AssertionInfoClass:
-    kind, description = _KINDS[result.metric]
+    kind, description = _KINDS.get(
+        result.check.metric, ("Other", "The check passes, by its rule or the dataset's own past.")
+    )
     return models.AssertionInfoClass(
         type=models.AssertionTypeClass.CUSTOM,
         description=description,

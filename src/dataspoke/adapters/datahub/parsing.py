@@ -39,6 +39,7 @@ def access_of(entity: Raw) -> Access:
         view_profile=privileges.get("canViewDatasetProfile") is True,
         view_operations=privileges.get("canViewDatasetOperations") is True,
         edit_assertions=privileges.get("canEditAssertions") is True,
+        view_usage=privileges.get("canViewDatasetUsage") is True,
     )
 
 

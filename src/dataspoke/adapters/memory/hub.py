@@ -18,7 +18,7 @@ from dataspoke.ports.hub import (
 )
 from dataspoke.quality.model import Result, Status
 
-FULL_ACCESS = Access(view_profile=True, view_operations=True, edit_assertions=True)
+FULL_ACCESS = Access(view_profile=True, view_operations=True, edit_assertions=True, view_usage=True)
 
 
 class MemoryHub(Hub):
@@ -155,7 +155,7 @@ class MemoryHub(Hub):
         self._answer()
         for result in results:
             if result.judgement.status is not Status.WARMING_UP:
-                key = (result.urn, result.metric.value, result.judgement.point.time)
+                key = (result.urn, result.check.key, result.judgement.point.time)
                 self.results[key] = result
 
     async def write_scores(self, scores: Sequence[Scores]) -> None:

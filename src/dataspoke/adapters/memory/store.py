@@ -14,13 +14,12 @@ from dataspoke.ports.store import AlertQuery, IndexRequest, Lease, NewJob
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
-    AlertState,
+    Check,
     DatasetQuality,
-    Metric,
+    Feedback,
+    MonitorSettings,
     Result,
 )
-
-_ORDER = tuple(AlertState)
 
 
 @dataclass
@@ -28,10 +27,12 @@ class _Tables:
     """Everything that is kept; the values are immutable, so that a copy need not be deep."""
 
     jobs: JobTable = field(default_factory=JobTable)
-    results: dict[tuple[str, Metric, datetime], Result] = field(default_factory=dict)
+    results: dict[tuple[str, Check, datetime], Result] = field(default_factory=dict)
     verdicts: dict[str, DatasetQuality] = field(default_factory=dict)
     alerts: dict[UUID, Alert] = field(default_factory=dict)
     changes: list[AlertChange] = field(default_factory=list)
+    feedback: dict[tuple[str, Check, datetime], Feedback] = field(default_factory=dict)
+    monitors: dict[str, MonitorSettings] = field(default_factory=dict)
     health: dict[str, HealthScore] = field(default_factory=dict)
     health_history: list[HealthScore] = field(default_factory=list)
     index: dict[str, IndexRequest] = field(default_factory=dict)
@@ -48,6 +49,8 @@ class _Tables:
             verdicts=dict(self.verdicts),
             alerts=dict(self.alerts),
             changes=list(self.changes),
+            feedback=dict(self.feedback),
+            monitors=dict(self.monitors),
             health=dict(self.health),
             health_history=list(self.health_history),
             index=dict(self.index),
@@ -72,7 +75,7 @@ class _Transaction:
 
     async def save_results(self, results: Sequence[Result]) -> None:
         for result in results:
-            key = (result.urn, result.metric, result.judgement.point.time)
+            key = (result.urn, result.check, result.judgement.point.time)
             self._tables.results.setdefault(key, result)
 
     async def save_quality(self, verdicts: Sequence[DatasetQuality]) -> None:
@@ -87,20 +90,27 @@ class _Transaction:
             known = next(
                 (a for a in self._tables.alerts.values() if a.dedupe_key == alert.dedupe_key), None
             )
-            if known is not None:
-                if known.id != alert.id or _ORDER.index(alert.state) <= _ORDER.index(known.state):
-                    continue
-                alert = replace(
-                    known,
-                    state=alert.state,
-                    acknowledged_by=alert.acknowledged_by or known.acknowledged_by,
-                    acknowledged_at=alert.acknowledged_at or known.acknowledged_at,
-                    resolved_at=alert.resolved_at or known.resolved_at,
-                )
+            newest = 0 if known is None else known.version
+            if alert.version != newest or (known is not None and known.id != alert.id):
+                continue
+            alert = replace(alert, version=alert.version + 1)
             self._tables.alerts[alert.id] = alert
             changes.append(AlertChange(self._tables.next(), alert))
         self._tables.changes.extend(changes)
         return changes
+
+    async def save_feedback(self, feedback: Sequence[Feedback]) -> None:
+        for said in feedback:
+            self._tables.feedback[said.urn, said.check, said.point_time] = said
+
+    async def save_monitor(self, settings: MonitorSettings) -> None:
+        known = self._tables.monitors.get(settings.urn)
+        if settings.version != (0 if known is None else known.version):
+            raise Conflict(
+                f"The monitors of {settings.urn} have been changed meanwhile: read them again."
+            )
+        saved = replace(settings, version=settings.version + 1)
+        self._tables.monitors[settings.urn] = saved
 
     async def save_health(self, scores: Sequence[HealthScore]) -> None:
         for score in scores:
@@ -134,6 +144,8 @@ class _Transaction:
         tables.verdicts = {k: v for k, v in tables.verdicts.items() if k not in gone}
         tables.alerts = {k: v for k, v in tables.alerts.items() if v.urn not in gone}
         tables.changes = [c for c in tables.changes if c.alert.urn not in gone]
+        tables.feedback = {k: v for k, v in tables.feedback.items() if v.urn not in gone}
+        tables.monitors = {k: v for k, v in tables.monitors.items() if k not in gone}
         tables.health = {k: v for k, v in tables.health.items() if k not in gone}
         tables.health_history = [s for s in tables.health_history if s.urn not in gone]
 
@@ -183,33 +195,68 @@ class MemoryStore:
         verdicts = self._tables.verdicts
         return {urn: verdicts[urn] for urn in urns if urn in verdicts}
 
-    async def last_point_times(self, urn: str) -> Mapping[str, datetime]:
-        times: dict[str, datetime] = {}
-        for known, metric, time in self._tables.results:
-            if known == urn:
-                times[metric] = max(time, times.get(metric, time))
+    async def last_point_times(self, urns: Sequence[str]) -> Mapping[str, Mapping[Check, datetime]]:
+        times: dict[str, dict[Check, datetime]] = {}
+        for urn, check, time in self._tables.results:
+            if urn in urns:
+                newest = times.setdefault(urn, {})
+                newest[check] = max(time, newest.get(check, time))
         return times
 
     async def results_for(self, urns: Sequence[str], limit: int) -> Mapping[str, Sequence[Result]]:
         newest: dict[str, list[Result]] = {}
-        taken: dict[tuple[str, Metric], int] = defaultdict(int)
-        for (urn, metric, _), result in sorted(
+        taken: dict[tuple[str, Check], int] = defaultdict(int)
+        for (urn, check, _), result in sorted(
             self._tables.results.items(), key=lambda item: item[0][2], reverse=True
         ):
-            if urn in urns and taken[urn, metric] < limit:
-                taken[urn, metric] += 1
+            shown = self._tables.verdicts.get(urn)
+            if urn not in urns or shown is None or check not in {r.check for r in shown.results}:
+                continue
+            if taken[urn, check] < limit:
+                taken[urn, check] += 1
                 newest.setdefault(urn, []).append(result)
         return newest
 
-    async def active_alerts(self, urns: Sequence[str]) -> Mapping[str, Sequence[Alert]]:
+    async def history(
+        self, urn: str, check: Check, since: datetime, until: datetime, limit: int
+    ) -> Sequence[Result]:
+        found = [
+            result
+            for (known, its_check, time), result in self._tables.results.items()
+            if known == urn and its_check == check and since <= time <= until
+        ]
+        return sorted(found, key=lambda result: result.judgement.point.time)[-limit:]
+
+    async def active_alerts(self, urns: Sequence[str] | None) -> Mapping[str, Sequence[Alert]]:
         active: dict[str, list[Alert]] = {}
         for alert in self._newest_alerts():
-            if alert.urn in urns and alert.state is not AlertState.RESOLVED:
+            if (urns is None or alert.urn in urns) and alert.active:
                 active.setdefault(alert.urn, []).append(alert)
         return active
 
+    async def latest_alerts(self, urns: Sequence[str]) -> Mapping[str, Mapping[Check, Alert]]:
+        latest: dict[str, dict[Check, Alert]] = {}
+        for alert in self._newest_alerts():
+            if alert.urn in urns:
+                latest.setdefault(alert.urn, {}).setdefault(alert.check, alert)
+        return latest
+
+    async def feedback_on(self, urns: Sequence[str]) -> Mapping[str, Sequence[Feedback]]:
+        feedback: dict[str, list[Feedback]] = {}
+        for said in sorted(self._tables.feedback.values(), key=lambda said: said.point_time):
+            if said.urn in urns:
+                feedback.setdefault(said.urn, []).append(said)
+        return feedback
+
+    async def monitors_of(self, urns: Sequence[str]) -> Mapping[str, MonitorSettings]:
+        monitors = self._tables.monitors
+        return {urn: monitors[urn] for urn in urns if urn in monitors}
+
     async def alert(self, alert_id: UUID) -> Alert | None:
         return self._tables.alerts.get(alert_id)
+
+    async def alerts_explained_by(self, causes: Sequence[UUID]) -> Sequence[Alert]:
+        return [a for a in self._newest_alerts() if a.active and a.cause in causes]
 
     async def alerts(self, query: AlertQuery) -> Sequence[Alert]:
         return [

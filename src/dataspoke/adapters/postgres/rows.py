@@ -14,15 +14,24 @@ from dataspoke.quality.model import (
     Alert,
     AlertChange,
     AlertState,
+    Check,
     DatasetQuality,
+    Dimension,
+    DimensionQuality,
+    Feedback,
+    FeedbackKind,
     Judgement,
-    Metric,
+    MonitorSettings,
     Point,
     Result,
+    Severity,
     Status,
 )
 
 _RESULTS = TypeAdapter(tuple[Result, ...])
+_DIMENSIONS = TypeAdapter(tuple[DimensionQuality, ...])
+_ALERT = TypeAdapter(Alert)
+_MONITOR = TypeAdapter(MonitorSettings)
 _FINDINGS = TypeAdapter(tuple[Finding, ...])
 # One search reads thousands of parts: looking them up takes a fifth of making them by call.
 _KINDS = {kind.value: kind for kind in PartKind}
@@ -32,7 +41,7 @@ def result_values(result: Result) -> Mapping[str, Any]:
     judgement = result.judgement
     return {
         "urn": result.urn,
-        "metric": result.metric,
+        "check_key": result.check.key,
         "point_time": judgement.point.time,
         "value": judgement.point.value,
         "status": judgement.status,
@@ -41,6 +50,8 @@ def result_values(result: Result) -> Mapping[str, Any]:
         "low": judgement.low,
         "high": judgement.high,
         "score": judgement.score,
+        "detail": judgement.detail,
+        "dimension": result.dimension,
         "judged_at": result.judged_at,
     }
 
@@ -54,8 +65,10 @@ def result(row: Row[Any]) -> Result:
         low=row.low,
         high=row.high,
         score=row.score,
+        detail=row.detail,
     )
-    return Result(row.urn, Metric(row.metric), judgement, row.judged_at)
+    dimension = None if row.dimension is None else Dimension(row.dimension)
+    return Result(row.urn, Check.parse(row.check_key), judgement, row.judged_at, dimension)
 
 
 def quality_values(verdict: DatasetQuality) -> Mapping[str, Any]:
@@ -63,14 +76,18 @@ def quality_values(verdict: DatasetQuality) -> Mapping[str, Any]:
         "urn": verdict.urn,
         "status": verdict.status,
         "score": verdict.score,
+        "dimensions": _DIMENSIONS.dump_python(verdict.dimensions, mode="json"),
         "results": _RESULTS.dump_python(verdict.results, mode="json"),
+        "check_keys": [result.check.key for result in verdict.results],
         "scanned_at": verdict.scanned_at,
     }
 
 
 def quality(row: Row[Any]) -> DatasetQuality:
+    dimensions = _DIMENSIONS.validate_python(row.dimensions)
     results = _RESULTS.validate_python(row.results)
-    return DatasetQuality(row.urn, Status(row.status), row.score, results, row.scanned_at)
+    status = Status(row.status)
+    return DatasetQuality(row.urn, status, row.score, dimensions, results, row.scanned_at)
 
 
 def health_values(score: HealthScore) -> Mapping[str, Any]:
@@ -87,18 +104,61 @@ def health(row: Row[Any]) -> HealthScore:
 
 
 def alert_values(alert: Alert) -> Mapping[str, Any]:
-    return {name: getattr(alert, name) for name in Alert.__dataclass_fields__}
+    """Return the row of an alert that is to be saved: with its next version."""
+    values = {name: getattr(alert, name) for name in Alert.__dataclass_fields__ if name != "check"}
+    return {**values, "check_key": alert.check.key, "version": alert.version + 1}
 
 
 def alert(row: Row[Any]) -> Alert:
-    values = {name: getattr(row, name) for name in Alert.__dataclass_fields__}
-    values["metric"] = Metric(row.metric)
+    values: dict[str, Any] = {
+        name: getattr(row, name) for name in Alert.__dataclass_fields__ if name != "check"
+    }
+    values["check"] = Check.parse(row.check_key)
     values["state"] = AlertState(row.state)
+    values["severity"] = Severity(row.severity)
+    values["feedback"] = None if row.feedback is None else FeedbackKind(row.feedback)
     return Alert(**values)
 
 
+def alert_change_values(alert: Alert) -> Mapping[str, Any]:
+    return {
+        "alert_id": alert.id,
+        "urn": alert.urn,
+        "alert": _ALERT.dump_python(alert, mode="json"),
+    }
+
+
 def alert_change(row: Row[Any]) -> AlertChange:
-    return AlertChange(row.cursor, alert(row))
+    return AlertChange(row.cursor, _ALERT.validate_python(row.alert))
+
+
+def feedback_values(said: Feedback) -> Mapping[str, Any]:
+    return {
+        "urn": said.urn,
+        "check_key": said.check.key,
+        "point_time": said.point_time,
+        "kind": said.kind,
+        "by": said.by,
+        "at": said.at,
+    }
+
+
+def feedback(row: Row[Any]) -> Feedback:
+    check, kind = Check.parse(row.check_key), FeedbackKind(row.kind)
+    return Feedback(row.urn, check, row.point_time, kind, row.by, row.at)
+
+
+def monitor_values(settings: MonitorSettings) -> Mapping[str, Any]:
+    version = settings.version + 1
+    return {
+        "urn": settings.urn,
+        "settings": {**_MONITOR.dump_python(settings, mode="json"), "version": version},
+        "version": version,
+    }
+
+
+def monitor(row: Row[Any]) -> MonitorSettings:
+    return _MONITOR.validate_python(row.settings)
 
 
 def document_values(entry: Entry, length: float) -> Mapping[str, Any]:

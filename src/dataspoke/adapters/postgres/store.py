@@ -17,7 +17,6 @@ from sqlalchemy import (
     Uuid,
     any_,
     bindparam,
-    case,
     delete,
     func,
     literal,
@@ -42,6 +41,8 @@ from dataspoke.adapters.postgres.tables import (
     health_scores,
     index_requests,
     index_version,
+    quality_feedback,
+    quality_monitors,
     quality_results,
     quality_verdicts,
     rejected_events,
@@ -50,11 +51,13 @@ from dataspoke.errors import Conflict, LeaseLost
 from dataspoke.health.model import HealthScore
 from dataspoke.ports.store import AlertQuery, IndexRequest, Lease, NewJob
 from dataspoke.quality.model import (
+    ACTIVE,
     Alert,
     AlertChange,
-    AlertState,
+    Check,
     DatasetQuality,
-    Metric,
+    Feedback,
+    MonitorSettings,
     Result,
 )
 
@@ -81,26 +84,29 @@ _SAVE_QUALITY = _newest_wins(quality_verdicts, "scanned_at")
 _SAVE_HEALTH = _newest_wins(health_latest, "scored_at")
 
 
-def _order(state: ColumnElement[Any]) -> ColumnElement[int]:
-    return case({str(s): n for n, s in enumerate(AlertState)}, value=state)
-
-
 _new_alert = insert(alerts)
 _SAVE_ALERT = _new_alert.on_conflict_do_update(
     index_elements=["dedupe_key"],
     set_={
-        "state": _new_alert.excluded.state,
-        "acknowledged_by": func.coalesce(
-            _new_alert.excluded.acknowledged_by, alerts.c.acknowledged_by
-        ),
-        "acknowledged_at": func.coalesce(
-            _new_alert.excluded.acknowledged_at, alerts.c.acknowledged_at
-        ),
-        "resolved_at": func.coalesce(_new_alert.excluded.resolved_at, alerts.c.resolved_at),
+        name: _new_alert.excluded[name]
+        for name in alerts.c.keys()  # noqa: SIM118
+        if name not in ("id", "dedupe_key")
     },
     where=(alerts.c.id == _new_alert.excluded.id)
-    & (_order(_new_alert.excluded.state) > _order(alerts.c.state)),
+    & (alerts.c.version == _new_alert.excluded.version - 1),
 ).returning(alerts)
+
+_new_feedback = insert(quality_feedback)
+_SAVE_FEEDBACK = _new_feedback.on_conflict_do_update(
+    constraint=quality_feedback.primary_key,
+    set_={name: _new_feedback.excluded[name] for name in ("kind", "by", "at")},
+)
+_new_monitor = insert(quality_monitors)
+_SAVE_MONITOR = _new_monitor.on_conflict_do_update(
+    index_elements=["urn"],
+    set_={name: _new_monitor.excluded[name] for name in ("settings", "version")},
+    where=quality_monitors.c.version == _new_monitor.excluded.version - 1,
+)
 
 _request = insert(index_requests).values(
     version=func.nextval(index_version.name), place=func.nextval(index_version.name)
@@ -147,16 +153,21 @@ class _Transaction:
             await self._connection.execute(select(func.pg_advisory_xact_lock(_CHANGING_ALERTS)))
             changes = []
             for alert in changed:
-                logged = insert(alert_changes).values(
-                    alert_id=alert.id,
-                    state=alert.state,
-                    acknowledged_by=alert.acknowledged_by,
-                    acknowledged_at=alert.acknowledged_at,
-                    resolved_at=alert.resolved_at,
-                )
+                logged = insert(alert_changes).values(rows.alert_change_values(alert))
                 cursor = await self._connection.scalar(logged.returning(alert_changes.c.cursor))
                 changes.append(AlertChange(int(cursor or 0), alert))
             return changes
+
+    async def save_feedback(self, feedback: Sequence[Feedback]) -> None:
+        await self._save(_SAVE_FEEDBACK, [rows.feedback_values(said) for said in feedback])
+
+    async def save_monitor(self, settings: MonitorSettings) -> None:
+        with translated():
+            saved = await self._connection.execute(_SAVE_MONITOR, rows.monitor_values(settings))
+        if saved.rowcount == 0:
+            raise Conflict(
+                f"The monitors of {settings.urn} have been changed meanwhile: read them again."
+            )
 
     async def save_health(self, scores: Sequence[HealthScore]) -> None:
         ordered = [rows.health_values(s) for s in sorted(scores, key=lambda score: score.urn)]
@@ -199,7 +210,15 @@ class _Transaction:
 
     async def forget(self, urns: Sequence[str]) -> None:
         # An alert's changes go with it.
-        for table in (quality_results, quality_verdicts, health_scores, health_latest, alerts):
+        for table in (
+            quality_results,
+            quality_verdicts,
+            quality_feedback,
+            quality_monitors,
+            health_scores,
+            health_latest,
+            alerts,
+        ):
             with translated():
                 await self._connection.execute(delete(table).where(_among(table.c.urn, urns)))
 
@@ -237,30 +256,40 @@ class PostgresStore:
         found = select(quality_verdicts).where(_among(quality_verdicts.c.urn, urns))
         return {row.urn: rows.quality(row) for row in await self._rows(found)}
 
-    async def last_point_times(self, urn: str) -> Mapping[str, datetime]:
+    async def last_point_times(self, urns: Sequence[str]) -> Mapping[str, Mapping[Check, datetime]]:
         table = quality_results
         newest = (
-            select(table.c.metric, func.max(table.c.point_time).label("newest"))
-            .where(table.c.urn == urn)
-            .group_by(table.c.metric)
+            select(table.c.urn, table.c.check_key, func.max(table.c.point_time).label("newest"))
+            .where(_among(table.c.urn, urns))
+            .group_by(table.c.urn, table.c.check_key)
         )
-        return {row.metric: row.newest for row in await self._rows(newest)}
+        times: dict[str, dict[Check, datetime]] = {}
+        for row in await self._rows(newest):
+            times.setdefault(row.urn, {})[Check.parse(row.check_key)] = row.newest
+        return times
 
     async def results_for(self, urns: Sequence[str], limit: int) -> Mapping[str, Sequence[Result]]:
-        # One short walk of the primary key for each dataset and metric, however long the history.
-        urn = select(func.unnest(literal(list(set(urns)), ARRAY(Text))).label("urn")).subquery()
-        metrics = literal(list(Metric), ARRAY(Text))
-        metric = select(func.unnest(metrics).label("metric")).subquery()
+        # One short walk of the primary key for each check of a dataset, however long the history.
+        # Which checks there are is read from the latest verdict.
+        key = func.jsonb_array_elements_text(quality_verdicts.c.check_keys)
+        check = (
+            select(quality_verdicts.c.urn, key.label("check_key"))
+            .where(_among(quality_verdicts.c.urn, urns))
+            .subquery()
+        )
         newest = (
             select(quality_results)
-            .where(quality_results.c.urn == urn.c.urn, quality_results.c.metric == metric.c.metric)
+            .where(
+                quality_results.c.urn == check.c.urn,
+                quality_results.c.check_key == check.c.check_key,
+            )
             .order_by(quality_results.c.point_time.desc())
             .limit(limit)
             .lateral()
         )
         found = (
             select(newest)
-            .select_from(urn.join(metric, literal(True)).join(newest, literal(True)))
+            .select_from(check.join(newest, literal(True)))
             .order_by(newest.c.point_time.desc())
         )
         results: dict[str, list[Result]] = {}
@@ -268,18 +297,67 @@ class PostgresStore:
             results.setdefault(row.urn, []).append(rows.result(row))
         return results
 
-    async def active_alerts(self, urns: Sequence[str]) -> Mapping[str, Sequence[Alert]]:
-        found = _newest_alerts().where(
-            _among(alerts.c.urn, urns), alerts.c.state != AlertState.RESOLVED
+    async def history(
+        self, urn: str, check: Check, since: datetime, until: datetime, limit: int
+    ) -> Sequence[Result]:
+        table = quality_results
+        newest = (
+            select(table)
+            .where(
+                table.c.urn == urn,
+                table.c.check_key == check.key,
+                table.c.point_time.between(since, until),
+            )
+            .order_by(table.c.point_time.desc())
+            .limit(limit)
         )
+        return [rows.result(row) for row in reversed(await self._rows(newest))]
+
+    async def active_alerts(self, urns: Sequence[str] | None) -> Mapping[str, Sequence[Alert]]:
+        found = _newest_alerts().where(alerts.c.state.in_(ACTIVE))
+        if urns is not None:
+            found = found.where(_among(alerts.c.urn, urns))
         active: dict[str, list[Alert]] = {}
         for row in await self._rows(found):
             active.setdefault(row.urn, []).append(rows.alert(row))
         return active
 
+    async def latest_alerts(self, urns: Sequence[str]) -> Mapping[str, Mapping[Check, Alert]]:
+        newest = (
+            select(alerts)
+            .distinct(alerts.c.urn, alerts.c.check_key)
+            .where(_among(alerts.c.urn, urns))
+            .order_by(
+                alerts.c.urn, alerts.c.check_key, alerts.c.opened_at.desc(), alerts.c.id.desc()
+            )
+        )
+        latest: dict[str, dict[Check, Alert]] = {}
+        for row in await self._rows(newest):
+            alert = rows.alert(row)
+            latest.setdefault(alert.urn, {})[alert.check] = alert
+        return latest
+
+    async def feedback_on(self, urns: Sequence[str]) -> Mapping[str, Sequence[Feedback]]:
+        table = quality_feedback
+        found = select(table).where(_among(table.c.urn, urns)).order_by(table.c.point_time)
+        feedback: dict[str, list[Feedback]] = {}
+        for row in await self._rows(found):
+            feedback.setdefault(row.urn, []).append(rows.feedback(row))
+        return feedback
+
+    async def monitors_of(self, urns: Sequence[str]) -> Mapping[str, MonitorSettings]:
+        found = select(quality_monitors).where(_among(quality_monitors.c.urn, urns))
+        return {row.urn: rows.monitor(row) for row in await self._rows(found)}
+
     async def alert(self, alert_id: UUID) -> Alert | None:
         found = await self._rows(select(alerts).where(alerts.c.id == alert_id))
         return rows.alert(found[0]) if found else None
+
+    async def alerts_explained_by(self, causes: Sequence[UUID]) -> Sequence[Alert]:
+        found = _newest_alerts().where(
+            alerts.c.cause == any_(literal(list(causes), ARRAY(Uuid))), alerts.c.state.in_(ACTIVE)
+        )
+        return [rows.alert(row) for row in await self._rows(found)]
 
     async def alerts(self, query: AlertQuery) -> Sequence[Alert]:
         found = _newest_alerts().limit(query.limit)
@@ -296,21 +374,14 @@ class PostgresStore:
     async def alert_changes(
         self, after: int, urns: Sequence[str] | None, limit: int
     ) -> Sequence[AlertChange]:
-        # The alert as it was after that change.
-        moved = ("state", "acknowledged_by", "acknowledged_at", "resolved_at")
         found = (
-            select(
-                alert_changes.c.cursor,
-                *(alert_changes.c[name] for name in moved),
-                *(column for column in alerts.c if column.name not in moved),
-            )
-            .join(alerts, alerts.c.id == alert_changes.c.alert_id)
+            select(alert_changes.c.cursor, alert_changes.c.alert)
             .where(alert_changes.c.cursor > after)
             .order_by(alert_changes.c.cursor)
             .limit(limit)
         )
         if urns is not None:
-            found = found.where(_among(alerts.c.urn, urns))
+            found = found.where(_among(alert_changes.c.urn, urns))
         return [rows.alert_change(row) for row in await self._rows(found)]
 
     async def last_alert_cursor(self) -> int:

@@ -82,7 +82,7 @@ quality_results = Table(
     "quality_results",
     metadata,
     Column("urn", URN, primary_key=True),
-    Column("metric", Text, primary_key=True),
+    Column("check_key", Text, primary_key=True),
     Column("point_time", TIME, primary_key=True),
     Column("value", Double, nullable=False),
     Column("status", Text, nullable=False),
@@ -91,6 +91,8 @@ quality_results = Table(
     Column("low", Double),
     Column("high", Double),
     Column("score", Double),
+    Column("detail", Text),
+    Column("dimension", Text),
     Column("judged_at", TIME, nullable=False),
 )
 
@@ -100,7 +102,10 @@ quality_verdicts = Table(
     Column("urn", URN, primary_key=True),
     Column("status", Text, nullable=False),
     Column("score", Double),
+    Column("dimensions", JSONB, nullable=False),
     Column("results", JSONB, nullable=False),
+    # Those of the results, as an array of texts.
+    Column("check_keys", JSONB, nullable=False),
     Column("scanned_at", TIME, nullable=False),
 )
 
@@ -109,37 +114,70 @@ alerts = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("urn", URN, nullable=False),
-    Column("metric", Text, nullable=False),
+    Column("check_key", Text, nullable=False),
     Column("state", Text, nullable=False),
+    Column("severity", Text, nullable=False),
     Column("dedupe_key", Text, nullable=False, unique=True),
     Column("opened_at", TIME, nullable=False),
     Column("observed_at", TIME, nullable=False),
     Column("value", Double, nullable=False),
-    Column("expected", Double, nullable=False),
-    Column("low", Double, nullable=False),
-    Column("high", Double, nullable=False),
-    Column("score", Double, nullable=False),
+    Column("expected", Double),
+    Column("low", Double),
+    Column("high", Double),
+    Column("score", Double),
     Column("message", Text, nullable=False),
     Column("acknowledged_by", Text),
     Column("acknowledged_at", TIME),
-    Column("resolved_at", TIME),
-    CheckConstraint("state IN ('OPEN', 'ACKNOWLEDGED', 'RESOLVED')", name="state"),
+    Column("snoozed_until", TIME),
+    Column("ended_at", TIME),
+    Column("closed_by", Text),
+    Column("reopened", Integer, nullable=False),
+    Column("reopened_at", TIME),
+    # No foreign key: an alert may be forgotten with its dataset, and what it explained stays.
+    Column("cause", Uuid),
+    Column("feedback", Text),
+    Column("version", Integer, nullable=False),
+    CheckConstraint(
+        "state IN ('OPEN', 'ACKNOWLEDGED', 'SNOOZED', 'RESOLVED', 'CLOSED')", name="state"
+    ),
     Index("ix_alerts_opened_at", "opened_at", "id"),
-    Index("ix_alerts_urn", "urn", "opened_at", "id"),
+    Index("ix_alerts_urn", "urn", "check_key", "opened_at", "id"),
+    Index(
+        "ix_alerts_active",
+        "urn",
+        postgresql_where=text("state IN ('OPEN', 'ACKNOWLEDGED', 'SNOOZED')"),
+    ),
 )
 
-# One row for each transition. What a transition cannot change is read from the alert itself.
-# The cursor rises in commit order: writers hold a lock from before it is drawn until they commit.
+# One row for each change, with the alert as it was after it. The cursor rises in commit order:
+# writers hold a lock from before it is drawn until they commit.
 alert_changes = Table(
     "alert_changes",
     metadata,
     Column("cursor", BigInteger, Identity(always=True), primary_key=True),
     Column("alert_id", Uuid, ForeignKey("alerts.id", ondelete="CASCADE"), nullable=False),
-    Column("state", Text, nullable=False),
-    Column("acknowledged_by", Text),
-    Column("acknowledged_at", TIME),
-    Column("resolved_at", TIME),
+    Column("urn", URN, nullable=False),
+    Column("alert", JSONB, nullable=False),
     Index("ix_alert_changes_alert_id", "alert_id"),
+)
+
+quality_feedback = Table(
+    "quality_feedback",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("check_key", Text, primary_key=True),
+    Column("point_time", TIME, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", TIME, nullable=False),
+)
+
+quality_monitors = Table(
+    "quality_monitors",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("settings", JSONB, nullable=False),
+    Column("version", Integer, nullable=False),
 )
 
 health_scores = Table(

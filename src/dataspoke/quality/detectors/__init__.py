@@ -1,6 +1,12 @@
 """Detectors: what was to be expected of a point, from the points before it."""
 
-from dataspoke.quality.detectors.dataset import Verdict, judge_dataset, judge_freshness
+from dataspoke.quality.detectors.dataset import (
+    DatasetHistory,
+    Verdict,
+    judge_dataset,
+    judge_datasets,
+    judge_freshness,
+)
 from dataspoke.quality.detectors.judging import FALSE_ALARM_RATE, WARM_UP_POINTS, judge
 from dataspoke.quality.detectors.watches import WATCHES, Direction, Watch
 
@@ -8,10 +14,12 @@ __all__ = [
     "FALSE_ALARM_RATE",
     "WARM_UP_POINTS",
     "WATCHES",
+    "DatasetHistory",
     "Direction",
     "Verdict",
     "Watch",
     "judge",
     "judge_dataset",
+    "judge_datasets",
     "judge_freshness",
 ]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from dataspoke.catalogue import Operation, Profile
 from dataspoke.quality.detectors.judging import FALSE_ALARM_RATE, judge
 from dataspoke.quality.detectors.watches import WATCHES
-from dataspoke.quality.model import Judgement, Metric, Point, Status
+from dataspoke.quality.model import Check, Judgement, Metric, Point, Status
 
 # Operations reported this close together are one update: a load in several statements.
 _ONE_UPDATE = timedelta(minutes=15)
@@ -18,14 +18,14 @@ _DEPRECATED = "deprecated"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A metric's judgements, oldest first and never empty; the last is on its present state.
+    """A check's judgements, oldest first and never empty; the last is on its present state.
 
     ``failing_since`` names the fault that the last judgement belongs to, None where it passes:
     the time of the first failing point for row counts, and for freshness that of the last
     update. It stays the same however often the fault is looked at.
     """
 
-    metric: Metric
+    check: Check
     judgements: tuple[Judgement, ...]
     failing_since: datetime | None
 
@@ -98,11 +98,36 @@ def judge_freshness(
     return [judged[position] for position in found.looks]
 
 
+@dataclass(frozen=True, slots=True)
+class DatasetHistory:
+    """What is known of one dataset, and up to when each of its checks has been judged."""
+
+    urn: str
+    profiles: tuple[Profile, ...]
+    operations: tuple[Operation, ...]
+    judged_until: Mapping[Check, datetime]
+    deprecated: bool = False
+
+
+def judge_datasets(histories: Sequence[DatasetHistory], now: datetime) -> dict[str, list[Verdict]]:
+    """Return the verdicts on each dataset, by its urn; see ``judge_dataset``."""
+    return {
+        history.urn: judge_dataset(
+            history.profiles,
+            history.operations,
+            now,
+            history.judged_until,
+            deprecated=history.deprecated,
+        )
+        for history in histories
+    }
+
+
 def judge_dataset(
     profiles: Sequence[Profile],
     operations: Sequence[Operation],
     now: datetime,
-    judged_until: Mapping[Metric, datetime],
+    judged_until: Mapping[Check, datetime],
     *,
     deprecated: bool = False,
     rate: float = FALSE_ALARM_RATE,
@@ -121,27 +146,29 @@ def judge_dataset(
         judged = judge(
             counts,
             WATCHES[Metric.ROW_COUNT],
-            start=_first_after(counts, judged_until.get(Metric.ROW_COUNT)),
+            start=_first_after(counts, judged_until.get(Check(Metric.ROW_COUNT))),
             rate=rate,
         )
-        verdicts.append(Verdict(Metric.ROW_COUNT, tuple(judged), _failing_since(judged)))
+        verdicts.append(Verdict(Check(Metric.ROW_COUNT), tuple(judged), _failing_since(judged)))
     updates = update_times(operations, now)
     if updates and deprecated:
         age = Point(now, (now - updates[-1]) / _HOUR)
         excused = Judgement(age, Status.PASS, _DEPRECATED)
-        verdicts.append(Verdict(Metric.FRESHNESS, (excused,), None))
+        verdicts.append(Verdict(Check(Metric.FRESHNESS), (excused,), None))
     elif updates:
         found = ages(updates, [now])
         judged = judge(
             found.points,
             WATCHES[Metric.FRESHNESS],
-            start=_first_after(found.points, judged_until.get(Metric.FRESHNESS)),
+            start=_first_after(found.points, judged_until.get(Check(Metric.FRESHNESS))),
             rate=rate,
             season_times=found.begun_at,
             probes=frozenset(found.looks),
         )
         late = judged[-1].status is Status.FAIL
-        verdicts.append(Verdict(Metric.FRESHNESS, tuple(judged), updates[-1] if late else None))
+        verdicts.append(
+            Verdict(Check(Metric.FRESHNESS), tuple(judged), updates[-1] if late else None)
+        )
     return verdicts
 
 
