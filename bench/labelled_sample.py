@@ -41,7 +41,7 @@ from dataspoke.catalogue import Operation, Profile
 from dataspoke.localhub.sample import FaultKind, Label, generate
 from dataspoke.quality.alerts import transition
 from dataspoke.quality.detectors import WARM_UP_POINTS, WATCHES, judge, judge_freshness
-from dataspoke.quality.model import Alert, AlertState, Judgement, Metric, Point, Status
+from dataspoke.quality.model import Alert, AlertState, Check, Judgement, Metric, Point, Status
 
 Floats = NDArray[np.float64]
 
@@ -207,7 +207,7 @@ def alerts(urn: str, metric: Metric, judged: Sequence[Judgement]) -> list[Alert]
     raised: list[Alert] = []
     active: Alert | None = None
     for judgement in judged:
-        moved = transition(active, urn, metric, judgement, None, judgement.point.time)
+        moved = transition(active, urn, Check(metric), judgement, None, judgement.point.time)
         if moved is None:
             continue
         if moved.state is AlertState.RESOLVED:

@@ -18,7 +18,7 @@ from dataspoke.errors import (
     Unauthenticated,
 )
 from dataspoke.ports.hub import Actor, HubInfo, RejectedEvent, Scores, Topic
-from dataspoke.quality.model import Judgement, Metric, Point, Result, Status
+from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Status
 from dataspoke.settings import HubSettings
 from tests.support.hub_ports import DataHubUnderTest, dataset_urn
 from tests.support.scripted import Answer, scripted_server
@@ -30,7 +30,10 @@ OVERLOADED = Answer({"message": "DATABASE_TRANSACTION_CONFLICT"}, 503, {"Retry-A
 NOBODY = Answer({"data": {"entities": []}})
 WRITTEN = Answer({"value": "success"})
 RESULT = Result(
-    ORDERS, Metric.ROW_COUNT, Judgement(Point(T0, 1.0), Status.FAIL, "band", 5, 4, 6, 0.9), T0
+    ORDERS,
+    Check(Metric.ROW_COUNT),
+    Judgement(Point(T0, 1.0), Status.FAIL, "band", 5, 4, 6, 0.9),
+    T0,
 )
 
 

@@ -18,7 +18,7 @@ from dataspoke.errors import DependencyRejected
 from dataspoke.localhub.proposals import Proposal
 from dataspoke.localhub.records import Topic as Log
 from dataspoke.ports.hub import Scores
-from dataspoke.quality.model import Judgement, Metric, Point, Result, Status
+from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Status
 from dataspoke.urns import assertion_urn
 from tests.support.hub_ports import EDITOR, DataHubUnderTest, dataset_urn
 
@@ -73,7 +73,7 @@ def result(
     time: datetime = T0,
 ) -> Result:
     judgement = Judgement(Point(time, value), status, "seasonal_band", 100.25, 80.0, 120.0, 0.999)
-    return Result(ORDERS, metric, judgement, T0 + DAY)
+    return Result(ORDERS, Check(metric), judgement, T0 + DAY)
 
 
 def properties(under_test: DataHubUnderTest) -> dict[str, Any]:
@@ -131,7 +131,7 @@ async def test_while_warming_up_nothing_is_written(opened):
     before = opened.running.storage.last_position()
     warming = Judgement(Point(T0, 1.0), Status.WARMING_UP, "none")
 
-    await opened.hub.write_results([Result(ORDERS, Metric.ROW_COUNT, warming, T0)])
+    await opened.hub.write_results([Result(ORDERS, Check(Metric.ROW_COUNT), warming, T0)])
     await opened.hub.write_results([])
     await opened.hub.write_scores([Scores(ORDERS, quality=None, health=None)])
     await opened.hub.write_scores([])

@@ -9,7 +9,7 @@ import pytest
 from dataspoke.catalogue import Dataset, Field, Lineage, Operation, Profile
 from dataspoke.errors import Unauthenticated
 from dataspoke.ports.hub import Access, Actor, Scores, Topic
-from dataspoke.quality.model import Judgement, Metric, Point, Result, Status
+from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Status
 from tests.support.hub import USERS
 from tests.support.hub_ports import (
     DataHubUnderTest,
@@ -23,8 +23,8 @@ DAY = timedelta(days=1)
 MISSING = dataset_urn("missing")
 NO_WAIT = timedelta(0)
 
-ALL = Access(view_profile=True, view_operations=True, edit_assertions=True)
-READ = Access(view_profile=True, view_operations=True, edit_assertions=False)
+ALL = Access(view_profile=True, view_operations=True, edit_assertions=True, view_usage=True)
+READ = Access(view_profile=True, view_operations=True, edit_assertions=False, view_usage=True)
 NAME_ONLY = Access(view_profile=False, view_operations=False, edit_assertions=False)
 
 
@@ -72,7 +72,10 @@ def described() -> Dataset:
 
 def result(urn: str, status: Status = Status.PASS, value: float = 5.0) -> Result:
     return Result(
-        urn, Metric.ROW_COUNT, Judgement(Point(T0, value), status, "band", 5.0, 4.0, 6.0, 0.5), T0
+        urn,
+        Check(Metric.ROW_COUNT),
+        Judgement(Point(T0, value), status, "band", 5.0, 4.0, 6.0, 0.5),
+        T0,
     )
 
 

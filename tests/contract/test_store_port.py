@@ -1,7 +1,6 @@
 """What any Store does: the one in memory and the one on PostgreSQL, by the same tests."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -33,30 +32,40 @@ from dataspoke.ports.store import (
 from dataspoke.quality.model import (
     Alert,
     AlertState,
+    Check,
     DatasetQuality,
+    Dimension,
+    DimensionQuality,
+    Feedback,
+    FeedbackKind,
     Judgement,
     Metric,
+    MonitorSettings,
     Point,
     Result,
+    Severity,
     Status,
+    Window,
 )
 from dataspoke.settings import StoreSettings
 
+ROWS, FRESHNESS = Check(Metric.ROW_COUNT), Check(Metric.FRESHNESS)
+VOLUME = DimensionQuality(Dimension.VOLUME, Status.PASS, 100.0)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def result(urn: str, metric: Metric, hour: int, value: float = 100.0) -> Result:
+def result(urn: str, check: Check, hour: int, value: float = 100.0) -> Result:
     point = Point(NOON + hour * HOUR, value)
     judged = Judgement(point, Status.PASS, "band", expected=99.5, low=90.1, high=109.9, score=0.25)
-    return Result(urn, metric, judged, NOON + timedelta(days=1))
+    return Result(urn, check, judged, NOON + timedelta(days=1), Dimension.VOLUME)
 
 
 def alert(urn: str = "a", hour: int = 0, **changes: object) -> Alert:
     opened = Alert(
         id=uuid4(),
         urn=urn,
-        metric=Metric.ROW_COUNT,
+        check=ROWS,
         state=AlertState.OPEN,
         dedupe_key=f"{urn}/{hour}",
         opened_at=NOON + hour * HOUR,
@@ -72,8 +81,8 @@ def alert(urn: str = "a", hour: int = 0, **changes: object) -> Alert:
 
 
 def verdict(urn: str, at: datetime = NOON) -> DatasetQuality:
-    newest = (result(urn, Metric.ROW_COUNT, 1), result(urn, Metric.FRESHNESS, 2))
-    return DatasetQuality(urn, Status.PASS, 100.0, newest, at)
+    newest = (result(urn, ROWS, 1), result(urn, FRESHNESS, 2))
+    return DatasetQuality(urn, Status.PASS, 100.0, (VOLUME,), newest, at)
 
 
 def score(urn: str, value: float, at: datetime = NOON) -> HealthScore:
@@ -81,9 +90,11 @@ def score(urn: str, value: float, at: datetime = NOON) -> HealthScore:
     return HealthScore(urn, value, findings, at)
 
 
-async def save(store: Store, *alerts: Alert) -> Sequence[UUID]:
+async def save(store: Store, *alerts: Alert) -> list[Alert]:
+    """Save alerts and return those that took effect, in the order they were given."""
     async with store.transaction() as tx:
-        return [change.alert.id for change in await tx.save_alerts(alerts)]
+        saved = {change.alert.id: change.alert for change in await tx.save_alerts(alerts)}
+    return [saved[alert.id] for alert in alerts if alert.id in saved]
 
 
 async def running(store: Store, jobs: Jobs) -> Lease:
@@ -96,9 +107,9 @@ async def running(store: Store, jobs: Jobs) -> Lease:
 
 
 async def test_values_come_back_as_they_were_saved(store: Store) -> None:
-    results = [result("a", Metric.ROW_COUNT, hour, hour / 3) for hour in range(4)]
+    results = [result("a", ROWS, hour, hour / 3) for hour in range(4)]
     warming = Judgement(Point(NOON, 5.0), Status.WARMING_UP, "band")
-    results.append(Result("b", Metric.FRESHNESS, warming, NOON))
+    results.append(Result("b", FRESHNESS, warming, NOON))
     async with store.transaction() as tx:
         await tx.save_results(results)
         await tx.save_quality([verdict("a"), verdict("b")])
@@ -110,29 +121,31 @@ async def test_values_come_back_as_they_were_saved(store: Store) -> None:
         "a": results[3:0:-1],
         "b": results[4:],
     }
-    assert await store.last_point_times("a") == {Metric.ROW_COUNT: NOON + 3 * HOUR}
-    assert await store.alert(raised.id) == raised
+    assert await store.last_point_times(["a", "c"]) == {"a": {ROWS: NOON + 3 * HOUR}}
+    assert await store.alert(raised.id) == replace(raised, version=1)
     assert await store.alert(uuid4()) is None
     assert await store.known_datasets() == {"a", "b"}
 
 
-async def test_results_are_limited_for_each_metric(store: Store) -> None:
+async def test_results_are_limited_for_each_check_of_the_verdict(store: Store) -> None:
     async with store.transaction() as tx:
-        for metric in Metric:
-            await tx.save_results([result("a", metric, hour) for hour in range(5)])
+        for check in (ROWS, FRESHNESS, Check(rule=UUID(int=5))):
+            await tx.save_results([result("a", check, hour) for hour in range(5)])
+        await tx.save_quality([verdict("a")])
     found = (await store.results_for(["a"], 2))["a"]
-    assert {(r.metric, r.judgement.point.time) for r in found} == {
-        (metric, NOON + hour * HOUR) for metric in Metric for hour in (3, 4)
+    assert {(r.check, r.judgement.point.time) for r in found} == {
+        (check, NOON + hour * HOUR) for check in (ROWS, FRESHNESS) for hour in (3, 4)
     }
     times = [r.judgement.point.time for r in found]
     assert times == sorted(times, reverse=True)
 
 
 async def test_a_judged_point_keeps_its_first_result(store: Store) -> None:
-    first = result("a", Metric.ROW_COUNT, 0, 1.0)
+    first = result("a", ROWS, 0, 1.0)
     async with store.transaction() as tx:
         await tx.save_results([first])
-        await tx.save_results([result("a", Metric.ROW_COUNT, 0, 2.0)])
+        await tx.save_results([result("a", ROWS, 0, 2.0)])
+        await tx.save_quality([verdict("a")])
     assert await store.results_for(["a"], 5) == {"a": [first]}
 
 
@@ -174,35 +187,121 @@ async def test_what_is_not_committed_is_not_seen(store: Store) -> None:
     assert "a" in await store.quality_of(["a"])
 
 
-async def test_an_alert_moves_forward_only_and_each_step_is_logged_once(store: Store) -> None:
-    raised = alert()
+async def test_an_alert_is_changed_from_its_newest_version_only(store: Store) -> None:
+    (opened,) = await save(store, alert())
+    assert opened.version == 1
     someone = "urn:li:corpuser:editor"
     acknowledged = replace(
-        raised, state=AlertState.ACKNOWLEDGED, acknowledged_by=someone, acknowledged_at=NOON
+        opened, state=AlertState.ACKNOWLEDGED, acknowledged_by=someone, acknowledged_at=NOON
     )
+    (taken,) = await save(store, acknowledged)
     # As a scan resolves it that read it before it was acknowledged.
-    resolved = replace(raised, state=AlertState.RESOLVED, ended_at=NOON + HOUR)
-    assert await save(store, raised) == [raised.id]
-    assert await save(store, raised) == []
-    assert await save(store, acknowledged) == [raised.id]
-    assert await save(store, raised) == []
-    assert await save(store, resolved) == [raised.id]
-    assert await save(store, acknowledged) == []
-    final = replace(resolved, acknowledged_by=someone, acknowledged_at=NOON)
-    assert await store.alert(raised.id) == final
+    assert await save(store, replace(opened, state=AlertState.RESOLVED)) == []
+    assert await save(store, replace(opened, version=0)) == []
+    snoozed = replace(taken, state=AlertState.SNOOZED, snoozed_until=NOON + HOUR, cause=uuid4())
+    (put_off,) = await save(store, snoozed)
+    closed = replace(
+        put_off,
+        state=AlertState.CLOSED,
+        closed_by=someone,
+        ended_at=NOON + HOUR,
+        feedback=FeedbackKind.EXPECTED_CHANGE,
+        reopened=1,
+        reopened_at=NOON,
+    )
+    (ended,) = await save(store, closed)
+    assert await store.alert(opened.id) == ended == replace(closed, version=4)
     changes = await store.alert_changes(0, None, 10)
-    assert [change.alert for change in changes] == [raised, acknowledged, final]
+    assert [change.alert for change in changes] == [opened, taken, put_off, ended]
     cursors = [change.cursor for change in changes]
     assert cursors == sorted(set(cursors))
     assert await store.last_alert_cursor() == cursors[-1]
     assert await store.alert_changes(cursors[0], None, 1) == changes[1:2]
 
 
+async def test_one_of_two_changes_at_the_same_time_takes_effect(store: Store) -> None:
+    (opened,) = await save(store, alert())
+    both = [replace(opened, state=state) for state in (AlertState.CLOSED, AlertState.RESOLVED)]
+    done = await asyncio.gather(*(save(store, change) for change in both))
+    assert sorted(len(changes) for changes in done) == [0, 1]
+
+
 async def test_the_same_incident_is_not_raised_twice(store: Store) -> None:
     first, again = alert("a", 1), alert("a", 1)
-    assert await save(store, first) == [first.id]
-    assert await save(store, again, alert("a", 2, id=UUID(int=7))) == [UUID(int=7)]
+    assert [a.id for a in await save(store, first)] == [first.id]
+    (other,) = await save(store, again, alert("a", 2, id=UUID(int=7)))
+    assert other.id == UUID(int=7)
     assert await store.alert(again.id) is None
+
+
+async def test_an_alert_of_a_rule_may_lack_numbers(store: Store) -> None:
+    bare = alert(
+        check=Check(rule=UUID(int=5)),
+        severity=Severity.WARN,
+        expected=None,
+        low=None,
+        high=None,
+        score=None,
+    )
+    (saved,) = await save(store, bare)
+    assert await store.alert(bare.id) == saved == replace(bare, version=1)
+
+
+async def test_the_newest_alert_of_each_check_is_found_in_any_state(store: Store) -> None:
+    older = alert("a", 1, state=AlertState.RESOLVED)
+    newer = alert("a", 2, state=AlertState.CLOSED)
+    late = alert("a", 1, check=FRESHNESS, dedupe_key="late")
+    saved = {a.id: a for a in await save(store, older, newer, late, alert("b"))}
+    assert await store.latest_alerts(["a", "c"]) == {
+        "a": {ROWS: saved[newer.id], FRESHNESS: saved[late.id]}
+    }
+
+
+async def test_active_alerts_are_found_by_what_explains_them(store: Store) -> None:
+    cause, ended = uuid4(), AlertState.RESOLVED
+    rows = await save(
+        store, alert("a", cause=cause), alert("b", cause=cause, state=ended), alert("c")
+    )
+    assert await store.alerts_explained_by([cause, uuid4()]) == [a for a in rows if a.urn == "a"]
+    assert await store.alerts_explained_by([]) == []
+
+
+async def test_feedback_is_kept_for_each_point_and_may_be_changed(store: Store) -> None:
+    first = Feedback("a", ROWS, NOON + HOUR, FeedbackKind.REAL, "urn:li:corpuser:x", NOON)
+    other = replace(first, point_time=NOON, kind=FeedbackKind.EXPECTED_CHANGE)
+    changed = replace(first, kind=FeedbackKind.FALSE_POSITIVE, by="urn:li:corpuser:y")
+    async with store.transaction() as tx:
+        await tx.save_feedback([first, other])
+        await tx.save_feedback([changed])
+        await tx.save_feedback([])
+    assert await store.feedback_on(["a", "b"]) == {"a": [other, changed]}
+
+
+async def test_settings_of_a_monitor_are_changed_from_the_newest_only(store: Store) -> None:
+    wanted = MonitorSettings(
+        "a", False, 0.5, "DE", (Window(NOON, NOON + HOUR),), muted_until=NOON + HOUR
+    )
+    async with store.transaction() as tx:
+        await tx.save_monitor(wanted)
+    saved = replace(wanted, version=1)
+    assert await store.monitors_of(["a", "b"]) == {"a": saved}
+    for stale in (wanted, replace(wanted, version=2)):
+        with pytest.raises(Conflict, match="a have been changed"):
+            async with store.transaction() as tx:
+                await tx.save_monitor(stale)
+    async with store.transaction() as tx:
+        await tx.save_monitor(replace(saved, enabled=True))
+    assert (await store.monitors_of(["a"]))["a"] == replace(saved, enabled=True, version=2)
+
+
+async def test_the_history_of_a_check_is_read_by_time(store: Store) -> None:
+    results = [result("a", ROWS, hour) for hour in range(6)]
+    others = [result("a", FRESHNESS, 2), result("b", ROWS, 2)]
+    async with store.transaction() as tx:
+        await tx.save_results([*reversed(results), *others])
+    found = await store.history("a", ROWS, NOON + HOUR, NOON + 4 * HOUR, 3)
+    assert found == results[2:5]
+    assert await store.history("c", ROWS, NOON, NOON + HOUR, 5) == []
 
 
 async def test_alerts_are_paged_newest_first_even_at_the_same_time(store: Store) -> None:
@@ -222,8 +321,9 @@ async def test_alerts_are_paged_newest_first_even_at_the_same_time(store: Store)
 async def test_alerts_are_found_by_dataset_and_state(store: Store) -> None:
     gone = alert("a", 1, state=AlertState.RESOLVED, ended_at=NOON)
     here, seen, other = alert("a", 2), alert("a", 3, state=AlertState.ACKNOWLEDGED), alert("b")
-    await save(store, gone, here, seen, other)
+    gone, here, seen, other = await save(store, gone, here, seen, other)
     assert await store.active_alerts(["a", "c"]) == {"a": [seen, here]}
+    assert await store.active_alerts(None) == {"a": [seen, here], "b": [other]}
     wanted = AlertQuery(urns=("a",), states=(AlertState.OPEN, AlertState.RESOLVED))
     assert await store.alerts(wanted) == [here, gone]
     assert await store.alerts(AlertQuery(urns=())) == []
@@ -300,16 +400,21 @@ async def test_a_cursor_is_moved_by_one_consumer_only(store: Store) -> None:
 async def test_what_left_the_hub_is_forgotten_wholly(store: Store) -> None:
     async with store.transaction() as tx:
         for urn in ("a", "b"):
-            await tx.save_results([result(urn, Metric.ROW_COUNT, 0)])
+            await tx.save_results([result(urn, ROWS, 0)])
             await tx.save_quality([verdict(urn)])
             await tx.save_health([score(urn, 5.0)])
             await tx.save_alerts([alert(urn)])
+            said = Feedback(urn, ROWS, NOON, FeedbackKind.REAL, "urn:li:corpuser:x", NOON)
+            await tx.save_feedback([said])
+            await tx.save_monitor(MonitorSettings(urn))
     async with store.transaction() as tx:
         await tx.forget(["a", "unknown"])
     assert await store.known_datasets() == {"b"}
     assert set(await store.results_for(["a", "b"], 1)) == {"b"}
     assert {a.urn for a in await store.alerts(AlertQuery())} == {"b"}
     assert {c.alert.urn for c in await store.alert_changes(0, None, 9)} == {"b"}
+    assert set(await store.feedback_on(["a", "b"])) == {"b"}
+    assert set(await store.monitors_of(["a", "b"])) == {"b"}
 
 
 async def test_nothing_to_save_is_no_error(store: Store) -> None:

@@ -27,8 +27,9 @@ from dataspoke.health.service import HealthService
 from dataspoke.knowledge.service import KnowledgeService
 from dataspoke.ports.hub import MetadataEvent, Topic
 from dataspoke.ports.store import JobKind
+from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.service import QualityService
-from dataspoke.settings import RedisSettings, StoreSettings, WorkerSettings
+from dataspoke.settings import QualitySettings, RedisSettings, StoreSettings, WorkerSettings
 from dataspoke.workers.jobs import work_table
 from dataspoke.workers.worker import run
 from tests.support.waiting import until
@@ -73,9 +74,17 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
         tasks.create_task(
             run(
                 work=work_table(
-                    QualityService(made.hub, made.store, feed, compute, clock),
-                    HealthService(made.hub, made.store, clock),
-                    KnowledgeService(made.hub, made.store, made.vectors, None),
+                    quality=QualityService(
+                        made.hub,
+                        made.store,
+                        feed,
+                        compute,
+                        clock,
+                        QualitySettings(grouping_wait_s=0),
+                    ),
+                    alerts=AlertService(made.hub, made.store, feed, clock),
+                    health=HealthService(made.hub, made.store, clock),
+                    knowledge=KnowledgeService(made.hub, made.store, made.vectors, None),
                 ),
                 store=made.store,
                 jobs=made.jobs,

@@ -72,7 +72,11 @@ class MemoryUnderTest(HubUnderTest):
         if not user.may_see(urn):
             return None
         seen = user.may_see_profile(urn)
-        return FULL_ACCESS if user.can_edit else Access(seen, seen, edit_assertions=False)
+        return (
+            FULL_ACCESS
+            if user.can_edit
+            else Access(seen, seen, edit_assertions=False, view_usage=seen)
+        )
 
     def describe(self, urn: str, text: str) -> None:
         event = MetadataEvent(urn, "dataset", "editableDatasetProperties", "UPSERT", actor=EDITOR)

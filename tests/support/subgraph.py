@@ -25,20 +25,26 @@ from dataspoke.health.model import Finding, HealthScore
 from dataspoke.health.service import HealthService
 from dataspoke.knowledge.service import KnowledgeService
 from dataspoke.ports.hub import Access, Actor
+from dataspoke.ports.store import AlertQuery
+from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
     AlertState,
+    Check,
     DatasetQuality,
+    Dimension,
+    DimensionQuality,
     Judgement,
     Metric,
     Point,
     Result,
     Status,
 )
+from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.service import QualityService
 from dataspoke.resolvers.services import Services
-from dataspoke.settings import SubgraphSettings
+from dataspoke.settings import QualitySettings, SubgraphSettings
 from dataspoke.status import StatusService
 from dataspoke.subgraph.app import create_app
 from dataspoke.subgraph.auth import Identify
@@ -46,6 +52,7 @@ from dataspoke.urns import deterministic_id
 from tests.support.embedding import SynonymEmbedder
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
+WATCHED = (Metric.ROW_COUNT, Metric.FRESHNESS)
 PLATFORM = "urn:li:dataPlatform:postgres"
 
 # Tokens, named after what their owners may do. An editor may do everything to every dataset, the
@@ -69,7 +76,7 @@ def alert_of(
     return Alert(
         id=key,
         urn=urn(name),
-        metric=metric,
+        check=Check(metric),
         state=state,
         dedupe_key=str(key),
         opened_at=opened_at,
@@ -157,7 +164,11 @@ class Subgraph:
         vectors: Any = Counted(self.vectors, self.calls)
         self.knowledge = KnowledgeService(hub, store, vectors, self.embedder)
         self.services = Services(
-            quality=QualityService(hub, store, self.feed, InlineCompute(), self.clock),
+            quality=QualityService(
+                hub, store, self.feed, InlineCompute(), self.clock, QualitySettings()
+            ),
+            alerts=AlertService(hub, store, self.feed, self.clock),
+            monitors=MonitorService(hub, store),
             health=HealthService(hub, store, self.clock),
             knowledge=self.knowledge,
             operations=StatusService(
@@ -189,13 +200,14 @@ class Subgraph:
         async with self.store.transaction() as tx:
             for name in names:
                 status = Status.FAIL if name in failing else Status.PASS
-                newest = [self._result(name, metric, NOW, status) for metric in Metric]
+                newest = [self._result(name, metric, NOW, status) for metric in WATCHED]
                 earlier = NOW - timedelta(days=1)
-                older = [self._result(name, metric, earlier, Status.PASS) for metric in Metric]
+                older = [self._result(name, metric, earlier, Status.PASS) for metric in WATCHED]
                 await tx.save_results(older + newest)
                 score = 0.0 if name in failing else 100.0
+                dimensions = (DimensionQuality(Dimension.VOLUME, status, score),)
                 await tx.save_quality(
-                    [DatasetQuality(urn(name), status, score, tuple(newest), NOW)]
+                    [DatasetQuality(urn(name), status, score, dimensions, tuple(newest), NOW)]
                 )
             await tx.save_health(
                 [
@@ -236,9 +248,11 @@ class Subgraph:
         self.hub.admit(STRANGER, "urn:li:corpuser:stranger", rights=dict.fromkeys(present, None))
 
     async def save_alerts(self, *alerts: Alert) -> Sequence[AlertChange]:
-        """Save alerts as a scan does, and tell those who follow."""
+        """Save alerts, or move those that are there on, and tell those who follow."""
+        known = {a.id: a.version for a in await self.store.alerts(AlertQuery(limit=1000))}
+        versioned = [replace(alert, version=known.get(alert.id, 0)) for alert in alerts]
         async with self.store.transaction() as tx:
-            changes = await tx.save_alerts(alerts)
+            changes = await tx.save_alerts(versioned)
         await self.feed.signal()
         return changes
 
@@ -286,4 +300,4 @@ class Subgraph:
 
     def _result(self, name: str, metric: Metric, time: datetime, status: Status) -> Result:
         judgement = Judgement(Point(time, 42.0), status, "band", 40.0, 30.0, 50.0, 0.5)
-        return Result(urn(name), metric, judgement, time)
+        return Result(urn(name), Check(metric), judgement, time, Dimension.VOLUME)

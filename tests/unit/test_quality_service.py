@@ -29,13 +29,26 @@ from dataspoke.errors import (
 )
 from dataspoke.ports.hub import Access, Actor
 from dataspoke.ports.store import JobKind, Lease
-from dataspoke.quality.model import Alert, AlertChange, AlertState, Metric, Status
+from dataspoke.quality.alerting import AlertService
+from dataspoke.quality.model import (
+    Alert,
+    AlertChange,
+    AlertState,
+    Check,
+    FeedbackKind,
+    Metric,
+    MonitorSettings,
+    Status,
+)
+from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.service import QualityService
+from dataspoke.settings import QualitySettings
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
 # Past the warm-up of 28 points; below 60, so that no test pays for a fit of Prophet.
 DAYS = 50
+ROWS, FRESHNESS = Check(Metric.ROW_COUNT), Check(Metric.FRESHNESS)
 
 
 def urn(name: str) -> str:
@@ -67,9 +80,17 @@ class House:
         self.hub = MemoryHub()
         self.store = store(self.clock)
         self.jobs = MemoryJobs(self.store)
+        feed = MemoryFeed(timedelta(days=1))
         self.quality = QualityService(
-            self.hub, self.store, MemoryFeed(timedelta(days=1)), InlineCompute(), self.clock
+            self.hub,
+            self.store,
+            feed,
+            InlineCompute(),
+            self.clock,
+            QualitySettings(grouping_wait_s=0),
         )
+        self.alerts = AlertService(self.hub, self.store, feed, self.clock)
+        self.monitors = MonitorService(self.hub, self.store)
         self.service = self.hub.admit("service", "urn:li:corpuser:dataspoke", can_manage=True)
 
     def show(self, name: str, *later: int) -> str:
@@ -94,12 +115,12 @@ class House:
     async def alert(self, name: str) -> Alert:
         """Return the alert of a dataset that a tenth of its rows are left of."""
         found = self.show(name, 400)
-        await self.quality.scan(None, found)
+        await self.quality.scan(None, [found])
         (alert,) = (await self.store.active_alerts([found]))[found]
         return alert
 
     async def all_alerts(self) -> Sequence[Alert]:
-        page = await self.quality.alerts(self.service, None, None, 1000, None)
+        page = await self.alerts.listed(self.service, None, None, 1000, None)
         return page.alerts
 
 
@@ -110,13 +131,13 @@ def house() -> House:
 
 async def test_a_scan_saves_every_result_the_verdict_and_its_own_write_back(house: House) -> None:
     orders = house.show("orders")
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
 
     verdict = (await house.quality.verdicts_for(house.service, [orders]))[orders]
     assert (verdict.status, verdict.score, verdict.scanned_at) == (Status.PASS, 100, NOW)
-    assert {result.metric for result in verdict.results} == set(Metric)
+    assert {result.check for result in verdict.results} == {ROWS, FRESHNESS}
     results = (await house.quality.results_for(house.service, [orders], 1000))[orders]
-    of_rows = [r.judgement for r in results if r.metric is Metric.ROW_COUNT]
+    of_rows = [r.judgement for r in results if r.check == ROWS]
     assert [j.point.time for j in of_rows] == [p.time for p in reversed(profiles())]
     assert {j.status for j in of_rows[:20]} == {Status.PASS}
     assert {j.status for j in of_rows[-28:]} == {Status.WARMING_UP}
@@ -128,7 +149,7 @@ async def test_a_scan_saves_every_result_the_verdict_and_its_own_write_back(hous
 async def test_each_dataset_has_its_own_write_back(house: House) -> None:
     names = [house.show("orders"), house.show("carts")]
     for name in names:
-        await house.quality.scan(None, name)
+        await house.quality.scan(None, [name])
     for name in names:
         await house.quality.write_back(None, name)
     assert {job.payload["urn"] for job in house.store.open_jobs} == set(names)
@@ -148,51 +169,161 @@ async def test_an_alert_opens_once_stays_and_ends_with_the_first_passing_point(
     house: House,
 ) -> None:
     orders = house.show("orders")
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
     opened = await house.alert("orders")
-    assert (opened.metric, opened.state, opened.value) == (Metric.ROW_COUNT, AlertState.OPEN, 400)
+    assert (opened.check, opened.state, opened.value) == (ROWS, AlertState.OPEN, 400)
     verdict = (await house.quality.verdicts_for(house.service, [orders]))[orders]
     assert (verdict.status, verdict.score) == (Status.FAIL, 50)
 
     house.show("orders", 400, 410)
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
     assert await house.all_alerts() == (opened,)
 
     house.show("orders", 400, 410, 4010)
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
     (ended,) = await house.all_alerts()
     assert (ended.id, ended.state) == (opened.id, AlertState.RESOLVED)
     assert ended.ended_at == house.clock.now()
     changes = await house.store.alert_changes(0, None, 10)
     assert [change.alert.state for change in changes] == [AlertState.OPEN, AlertState.RESOLVED]
-    assert not await house.quality.active_alerts_for(house.service, [orders])
+    assert not await house.alerts.active_for(house.service, [orders])
 
 
-async def test_a_dataset_that_fails_again_has_a_new_alert(house: House) -> None:
+async def test_a_dataset_that_fails_again_soon_reopens_its_alert(house: House) -> None:
     first = await house.alert("orders")
     orders = house.show("orders", 400, 4010)
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
     house.show("orders", 400, 4010, 390)
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
+    (alert,) = await house.all_alerts()
+    assert (alert.id, alert.state, alert.reopened) == (first.id, AlertState.OPEN, 1)
+    assert alert.ended_at is None
+
+
+async def test_a_dataset_that_fails_again_later_has_a_new_alert(house: House) -> None:
+    first = await house.alert("orders")
+    orders = house.show("orders", 400, 4010)
+    await house.quality.scan(None, [orders])
+    house.show("orders", 400, 4010, 4020, 3990, 390)
+    await house.quality.scan(None, [orders])
     assert [a.state for a in await house.all_alerts()] == [AlertState.OPEN, AlertState.RESOLVED]
     assert len({first.id, *(a.id for a in await house.all_alerts())}) == 2
 
 
+async def test_what_is_closed_by_hand_is_not_opened_again_by_the_same_fault(house: House) -> None:
+    alert = await house.alert("orders")
+    await house.alerts.close(house.service, alert.id)
+    orders = house.show("orders", 400, 410)
+    await house.quality.scan(None, [orders])
+    (closed,) = await house.all_alerts()
+    assert (closed.state, closed.closed_by) == (AlertState.CLOSED, house.service.urn)
+
+
+async def test_a_snoozed_alert_is_quiet_and_comes_back_when_its_time_is_over(house: House) -> None:
+    alert = await house.alert("orders")
+    until = house.clock.now() + timedelta(hours=5)
+    await house.alerts.snooze(house.service, alert.id, until)
+    waking = [job for job in house.store.open_jobs if job.kind is JobKind.WAKE_ALERT]
+    assert [job.payload for job in waking] == [{"alert": str(alert.id)}]
+    for _ in range(2):
+        await house.quality.scan(None, [alert.urn])
+        await house.alerts.wake(None, alert.id)
+    assert [a.state for a in await house.all_alerts()] == [AlertState.SNOOZED]
+    house.clock.advance(timedelta(hours=5))
+    for _ in range(2):
+        await house.alerts.wake(None, alert.id)
+    (woken,) = await house.all_alerts()
+    assert (woken.id, woken.state, woken.snoozed_until) == (alert.id, AlertState.OPEN, None)
+    changes = await house.store.alert_changes(0, None, 10)
+    assert [c.alert.state for c in changes] == [
+        AlertState.OPEN,
+        AlertState.SNOOZED,
+        AlertState.OPEN,
+    ]
+
+
+async def test_a_snoozed_alert_whose_check_passes_resolves(house: House) -> None:
+    alert = await house.alert("orders")
+    await house.alerts.snooze(house.service, alert.id, house.clock.now() + 3 * DAY)
+    house.show("orders", 400, 4010)
+    await house.quality.scan(None, [alert.urn])
+    assert [a.state for a in await house.all_alerts()] == [AlertState.RESOLVED]
+    house.clock.advance(3 * DAY)
+    await house.alerts.wake(None, alert.id)
+    assert [a.state for a in await house.all_alerts()] == [AlertState.RESOLVED]
+
+
+async def test_a_muted_dataset_is_quiet_until_its_time_is_over(house: House) -> None:
+    orders = house.show("orders", 400)
+    until = house.clock.now() + timedelta(hours=2)
+    muted = MonitorSettings(orders, muted_until=until)
+    await house.monitors.configure(house.service, muted)
+    await house.quality.scan(None, [orders])
+    assert not await house.all_alerts()
+    verdict = (await house.quality.verdicts_for(house.service, [orders]))[orders]
+    assert verdict.status is Status.FAIL
+    house.clock.advance(timedelta(hours=2))
+    await house.quality.scan(None, [orders])
+    assert [a.state for a in await house.all_alerts()] == [AlertState.OPEN]
+
+
+async def test_feedback_is_kept_and_closes_what_was_no_fault(house: House) -> None:
+    alert = await house.alert("orders")
+    editor = house.hub.admit("editor", "urn:li:corpuser:editor")
+    assessed = await house.alerts.assess(editor, alert.id, FeedbackKind.FALSE_POSITIVE)
+    assert (assessed.state, assessed.feedback) == (AlertState.CLOSED, FeedbackKind.FALSE_POSITIVE)
+    (said,) = (await house.store.feedback_on([alert.urn]))[alert.urn]
+    assert (said.check, said.point_time, said.by) == (ROWS, alert.observed_at, editor.urn)
+    again = await house.alerts.assess(editor, alert.id, FeedbackKind.REAL)
+    assert (again.state, again.feedback) == (AlertState.CLOSED, FeedbackKind.REAL)
+
+
+async def test_one_upstream_fault_explains_what_it_breaks(house: House) -> None:
+    names = ("raw", "clean", "report", "elsewhere")
+    raw, clean, report, elsewhere = (urn(name) for name in names)
+    for name in names:
+        house.show(name, 400)
+    house.hub.put(dataset("clean"), upstream=[raw])
+    house.hub.put(dataset("report"), upstream=[clean])
+    # The victims are scanned first.
+    for name in (report, clean, elsewhere, raw):
+        await house.quality.scan(None, [name])
+    for _ in range(2):
+        await house.alerts.announce(None)
+    by_urn = {alert.urn: alert for alert in await house.all_alerts()}
+    cause = by_urn[raw].id
+    assert {name: alert.cause for name, alert in by_urn.items()} == {
+        raw: None,
+        clean: cause,
+        report: cause,
+        elsewhere: None,
+    }
+    victims = await house.alerts.explained_by(house.service, [cause])
+    assert {alert.urn for alert in victims[cause]} == {clean, report}
+
+    # What still fails when its cause is gone stands for itself.
+    await house.alerts.close(house.service, cause)
+    await house.alerts.announce(None)
+    by_urn = {alert.urn: alert for alert in await house.all_alerts()}
+    assert by_urn[clean].cause is None
+    assert by_urn[report].cause == by_urn[clean].id
+
+
 async def test_data_that_stays_away_raises_an_alert_that_its_coming_ends(house: House) -> None:
     orders = house.show("orders")
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
     house.clock.advance(timedelta(hours=22))  # 27 hours after the last load
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
     (alert,) = await house.all_alerts()
-    assert (alert.metric, alert.value) == (Metric.FRESHNESS, 27)
+    assert (alert.check, alert.value) == (FRESHNESS, 27)
 
     house.clock.advance(timedelta(hours=1))
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
     assert await house.all_alerts() == (alert,)
 
     loads = [*operations(), Operation(house.clock.now(), "INSERT")]
     house.hub.put(dataset("orders"), operations=loads)
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
     (ended,) = await house.all_alerts()
     assert (ended.id, ended.state) == (alert.id, AlertState.RESOLVED)
 
@@ -200,20 +331,20 @@ async def test_data_that_stays_away_raises_an_alert_that_its_coming_ends(house: 
 async def test_a_deprecated_dataset_owes_no_load(house: House) -> None:
     orders = house.show("orders")
     house.clock.advance(4 * DAY)
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
     (late,) = await house.all_alerts()
     house.hub.put(replace(dataset("orders"), deprecated=True))
     house.clock.advance(DAY)
-    await house.quality.scan(None, orders)
+    await house.quality.scan(None, [orders])
     (alert,) = await house.all_alerts()
-    assert (alert.id, alert.metric, alert.state) == (
+    assert (alert.id, alert.check, alert.state) == (
         late.id,
-        Metric.FRESHNESS,
+        FRESHNESS,
         AlertState.RESOLVED,
     )
     await house.quality.write_back(None, orders)
     shown = max(
-        (r for r in house.hub.results.values() if r.metric is Metric.FRESHNESS),
+        (r for r in house.hub.results.values() if r.check == FRESHNESS),
         key=lambda result: result.judgement.point.time,
     )
     assert (shown.judgement.status, shown.judgement.detector) == (Status.PASS, "deprecated")
@@ -226,7 +357,7 @@ async def test_a_back_fill_of_a_year_raises_nothing_about_the_past(house: House)
     week = timedelta(days=7)
     runs = [Profile(NOW - (52 - n) * week, round(count)) for n, count in enumerate(rows)]
     house.hub.put(dataset("orders"), profiles=runs)
-    await house.quality.scan(None, urn("orders"))
+    await house.quality.scan(None, [urn("orders")])
     results = (await house.quality.results_for(house.service, [urn("orders")], 100))[urn("orders")]
     failed = [r.judgement.point.value for r in results if r.judgement.status is Status.FAIL]
     assert failed == [300] * 4
@@ -240,7 +371,7 @@ async def test_repeated_and_concurrent_scans_add_nothing(house: House) -> None:
     before = await house.quality.results_for(house.service, [orders], 1000)
     jobs = house.store.open_jobs
 
-    await asyncio.gather(*(house.quality.scan(None, orders) for _ in range(5)))
+    await asyncio.gather(*(house.quality.scan(None, [orders]) for _ in range(5)))
 
     assert await house.all_alerts() == (alert,)
     assert await house.quality.results_for(house.service, [orders], 1000) == before
@@ -250,7 +381,7 @@ async def test_repeated_and_concurrent_scans_add_nothing(house: House) -> None:
 
 async def test_concurrent_first_scans_raise_one_alert(house: House) -> None:
     orders = house.show("orders", 400)
-    await asyncio.gather(*(house.quality.scan(None, orders) for _ in range(5)))
+    await asyncio.gather(*(house.quality.scan(None, [orders]) for _ in range(5)))
     assert len(await house.all_alerts()) == 1
     assert len(await house.store.alert_changes(0, None, 10)) == 1
 
@@ -259,7 +390,7 @@ async def test_a_short_history_is_warming_up_in_silence(house: House) -> None:
     runs = profiles(days=20)
     runs[-1] = Profile(runs[-1].time, 1)
     house.hub.put(dataset("young"), profiles=runs, operations=operations(days=20))
-    await house.quality.scan(None, urn("young"))
+    await house.quality.scan(None, [urn("young")])
     await house.quality.write_back(None, urn("young"))
     verdict = (await house.quality.verdicts_for(house.service, [urn("young")]))[urn("young")]
     assert (verdict.status, verdict.score) == (Status.WARMING_UP, None)
@@ -270,7 +401,7 @@ async def test_a_short_history_is_warming_up_in_silence(house: House) -> None:
 
 async def test_a_dataset_nothing_is_known_of_has_no_metric_and_no_write_back(house: House) -> None:
     house.hub.put(dataset("bare"))
-    await house.quality.scan(None, urn("bare"))
+    await house.quality.scan(None, [urn("bare")])
     verdict = (await house.quality.verdicts_for(house.service, [urn("bare")]))[urn("bare")]
     assert (verdict.status, verdict.score, verdict.results) == (Status.WARMING_UP, None, ())
     assert not house.store.open_jobs
@@ -286,7 +417,7 @@ async def test_a_dataset_that_has_left_is_forgotten(house: House, how: str) -> N
 
     await house.quality.scan_all(None)
     assert urn("orders") in {job.payload.get("urn") for job in house.store.open_jobs}
-    await house.quality.scan(None, urn("orders"))
+    await house.quality.scan(None, [urn("orders")])
 
     assert await house.store.known_datasets() == frozenset()
     assert not await house.store.results_for([urn("orders")], 10)
@@ -308,7 +439,7 @@ async def test_a_failing_hub_changes_nothing(house: House) -> None:
     alert = await house.alert("orders")
     house.clock.advance(DAY)
     house.hub.failure = DependencyUnavailable("hub", "DataHub does not answer.")
-    for call in (house.quality.scan(None, urn("orders")), house.quality.scan_all(None)):
+    for call in (house.quality.scan(None, [urn("orders")]), house.quality.scan_all(None)):
         with pytest.raises(DependencyUnavailable):
             await call
     house.hub.failure = None
@@ -320,8 +451,8 @@ async def test_nothing_is_saved_under_a_lost_lease(house: House) -> None:
     house.hub.put(dataset("gone", removed=True))
     lost = Lease(uuid4(), 1)
     for call in (
-        house.quality.scan(lost, orders),
-        house.quality.scan(lost, urn("gone")),
+        house.quality.scan(lost, [orders]),
+        house.quality.scan(lost, [urn("gone")]),
         house.quality.write_back(lost, orders),
     ):
         with pytest.raises(LeaseLost):
@@ -335,13 +466,13 @@ NO_PROFILE = Access(view_profile=False, view_operations=True, edit_assertions=Tr
 NO_OPERATIONS = Access(view_profile=True, view_operations=False, edit_assertions=False)
 NOTHING = Access(view_profile=False, view_operations=False, edit_assertions=False)
 READER = Access(view_profile=True, view_operations=True, edit_assertions=False)
-ACTORS: dict[str, tuple[Access | None, set[Metric]]] = {
+ACTORS: dict[str, tuple[Access | None, set[Check]]] = {
     # who: (rights on the dataset, None where it is hidden; the metrics they see)
     "stranger": (None, set()),
     "reader of names": (NOTHING, set()),
     "without profiles": (NO_PROFILE, set()),
-    "without operations": (NO_OPERATIONS, {Metric.ROW_COUNT}),
-    "viewer": (READER, set(Metric)),
+    "without operations": (NO_OPERATIONS, {ROWS}),
+    "viewer": (READER, {ROWS, FRESHNESS}),
 }
 
 
@@ -349,20 +480,20 @@ ACTORS: dict[str, tuple[Access | None, set[Metric]]] = {
 async def test_each_actor_sees_the_metrics_of_what_they_may_see(house: House, who: str) -> None:
     orders = house.show("orders", 400)
     house.clock.advance(timedelta(hours=22))  # late too
-    await house.quality.scan(None, orders)
-    rights, metrics = ACTORS[who]
+    await house.quality.scan(None, [orders])
+    rights, checks = ACTORS[who]
     actor = house.hub.admit(who, f"urn:li:corpuser:{who}", rights={orders: rights})
 
     verdicts = await house.quality.verdicts_for(actor, [orders])
     results = await house.quality.results_for(actor, [orders], 1)
-    active = await house.quality.active_alerts_for(actor, [orders])
-    page = await house.quality.alerts(actor, None, None, 10, None)
+    active = await house.alerts.active_for(actor, [orders])
+    page = await house.alerts.listed(actor, None, None, 10, None)
 
-    assert {r.metric for v in verdicts.values() for r in v.results} == metrics
+    assert {r.check for v in verdicts.values() for r in v.results} == checks
     assert all(v.score == 0 and v.status is Status.FAIL for v in verdicts.values())
     for seen in (results, active):
-        assert {item.metric for items in seen.values() for item in items} == metrics
-    assert {alert.metric for alert in page.alerts} == metrics
+        assert {item.check for items in seen.values() for item in items} == checks
+    assert {alert.check for alert in page.alerts} == checks
     assert not page.has_next
 
 
@@ -372,9 +503,9 @@ async def test_somebody_the_hub_does_not_know_sees_nothing(house: House) -> None
     for call in (
         house.quality.verdicts_for(anonymous, [urn("orders")]),
         house.quality.results_for(anonymous, [urn("orders")], 1),
-        house.quality.active_alerts_for(anonymous, [urn("orders")]),
-        house.quality.alerts(anonymous, None, None, 1, None),
-        house.quality.acknowledge(anonymous, alert.id),
+        house.alerts.active_for(anonymous, [urn("orders")]),
+        house.alerts.listed(anonymous, None, None, 1, None),
+        house.alerts.acknowledge(anonymous, alert.id),
         house.quality.request_scan(anonymous, [urn("orders")]),
     ):
         with pytest.raises(Unauthenticated):
@@ -386,8 +517,8 @@ async def test_acknowledging_names_who_took_care_and_is_recorded_once(house: Hou
     editor = house.hub.admit("editor", "urn:li:corpuser:editor")
     house.clock.advance(timedelta(minutes=5))
 
-    taken = await house.quality.acknowledge(editor, alert.id)
-    again = await house.quality.acknowledge(editor, alert.id)
+    taken = await house.alerts.acknowledge(editor, alert.id)
+    again = await house.alerts.acknowledge(editor, alert.id)
 
     assert taken == again
     assert taken.state is AlertState.ACKNOWLEDGED
@@ -406,27 +537,27 @@ async def test_only_who_may_see_and_edit_acknowledges(
     alert = await house.alert("orders")
     actor = house.hub.admit("other", "urn:li:corpuser:other", rights={urn("orders"): rights})
     with pytest.raises(error):
-        await house.quality.acknowledge(actor, alert.id)
+        await house.alerts.acknowledge(actor, alert.id)
     assert await house.all_alerts() == (alert,)
     assert not house.store.audit_log
 
 
 async def test_an_alert_that_is_not_there_cannot_be_acknowledged(house: House) -> None:
     with pytest.raises(NotFound, match="There is no alert"):
-        await house.quality.acknowledge(house.service, UUID(int=1))
+        await house.alerts.acknowledge(house.service, UUID(int=1))
 
 
 async def test_an_alert_of_somebody_else_or_of_the_past_is_a_conflict(house: House) -> None:
     alert = await house.alert("orders")
     other = house.hub.admit("other", "urn:li:corpuser:other")
-    await house.quality.acknowledge(other, alert.id)
+    await house.alerts.acknowledge(other, alert.id)
     with pytest.raises(Conflict):
-        await house.quality.acknowledge(house.service, alert.id)
+        await house.alerts.acknowledge(house.service, alert.id)
 
     house.show("orders", 400, 4000)
-    await house.quality.scan(None, urn("orders"))
+    await house.quality.scan(None, [urn("orders")])
     with pytest.raises(Conflict):
-        await house.quality.acknowledge(house.service, alert.id)
+        await house.alerts.acknowledge(house.service, alert.id)
     (ended,) = await house.all_alerts()
     assert (ended.state, ended.acknowledged_by) == (AlertState.RESOLVED, other.urn)
 
@@ -476,7 +607,7 @@ def made_up(name: str, number: int, opened_at: datetime) -> Alert:
     return Alert(
         id=UUID(int=number + 1),
         urn=urn(name),
-        metric=Metric.ROW_COUNT,
+        check=ROWS,
         state=AlertState.OPEN,
         dedupe_key=str(number),
         opened_at=opened_at,
@@ -504,7 +635,7 @@ async def test_pages_are_full_and_together_they_are_the_visible_alerts(
         house.hub.put(dataset(name))
     rows = [made_up(n, i, NOW + timedelta(hours=hour)) for i, (n, hour) in enumerate(alerts)]
     async with house.store.transaction() as tx:
-        await tx.save_alerts(rows)
+        rows = [change.alert for change in await tx.save_alerts(rows)]
     actor = house.hub.admit(
         "viewer", "urn:li:corpuser:viewer", rights={urn(name): None for name in hidden}
     )
@@ -514,7 +645,7 @@ async def test_pages_are_full_and_together_they_are_the_visible_alerts(
     seen: list[Alert] = []
     after = None
     while True:
-        page = await house.quality.alerts(actor, None, None, first, after)
+        page = await house.alerts.listed(actor, None, None, first, after)
         seen += page.alerts
         assert len(page.cursors) == len(page.alerts)
         assert page.has_next == (len(seen) < len(expected))
@@ -527,19 +658,19 @@ async def test_pages_are_full_and_together_they_are_the_visible_alerts(
 
 async def test_a_page_holds_only_what_was_asked_for(house: House) -> None:
     carts, orders = await house.alert("carts"), await house.alert("orders")
-    await house.quality.acknowledge(house.service, orders.id)
-    page = await house.quality.alerts(house.service, [orders.urn], None, 10, None)
+    await house.alerts.acknowledge(house.service, orders.id)
+    page = await house.alerts.listed(house.service, [orders.urn], None, 10, None)
     assert [alert.id for alert in page.alerts] == [orders.id]
-    page = await house.quality.alerts(house.service, None, [AlertState.OPEN], 10, None)
+    page = await house.alerts.listed(house.service, None, [AlertState.OPEN], 10, None)
     assert [alert.id for alert in page.alerts] == [carts.id]
-    page = await house.quality.alerts(house.service, [orders.urn], [AlertState.OPEN], 10, None)
+    page = await house.alerts.listed(house.service, [orders.urn], [AlertState.OPEN], 10, None)
     assert page.alerts == ()
 
 
 @pytest.mark.parametrize("first", [0, -3])
 async def test_a_page_of_nothing_is_refused(house: House, first: int) -> None:
     with pytest.raises(InvalidInput, match=f"first is {first}"):
-        await house.quality.alerts(house.service, None, None, first, None)
+        await house.alerts.listed(house.service, None, None, first, None)
 
 
 @pytest.mark.parametrize(
@@ -547,19 +678,19 @@ async def test_a_page_of_nothing_is_refused(house: House, first: int) -> None:
 )
 async def test_what_is_no_cursor_of_a_page_of_alerts_is_refused(house: House, after: str) -> None:
     with pytest.raises(InvalidInput, match="after is"):
-        await house.quality.alerts(house.service, None, None, 1, after)
+        await house.alerts.listed(house.service, None, None, 1, after)
 
 
 async def test_a_stream_replays_what_came_after_the_cursor_and_goes_on(house: House) -> None:
     first = await house.alert("orders")
     missed = await house.alert("carts")
     (replayed_from, _) = await house.store.alert_changes(0, None, 10)
-    stream = house.quality.stream(house.service, None, replayed_from.cursor)
+    stream = house.alerts.stream(house.service, None, replayed_from.cursor)
 
     assert (await anext(stream)).alert == missed
     waiting = asyncio.ensure_future(anext(stream))
     house.show("orders", 400, 4000)
-    await house.quality.scan(None, first.urn)
+    await house.quality.scan(None, [first.urn])
     change = await asyncio.wait_for(waiting, 10)
     assert (change.alert.id, change.alert.state) == (first.id, AlertState.RESOLVED)
     assert change.cursor > replayed_from.cursor
@@ -581,7 +712,7 @@ class AskedStore(MemoryStore):
 async def test_a_stream_without_a_cursor_begins_now() -> None:
     house = House(AskedStore)
     await house.alert("orders")
-    stream = house.quality.stream(house.service, None, None)
+    stream = house.alerts.stream(house.service, None, None)
     waiting = asyncio.ensure_future(anext(stream))
     assert isinstance(house.store, AskedStore)
     await asyncio.wait_for(house.store.asked.wait(), 10)
@@ -598,11 +729,11 @@ async def test_a_stream_shows_only_what_was_asked_for_and_may_be_seen(house: Hou
     )
     asked = [urn(name) for name in ("secret", "carts", "late")]
     everything: list[AlertChange] = []
-    stream = house.quality.stream(viewer, None, 0)
+    stream = house.alerts.stream(viewer, None, 0)
     everything = [await anext(stream), await anext(stream)]
     await stream.aclose()  # type: ignore[attr-defined]
     assert [change.alert.urn for change in everything] == [urn("orders"), urn("late")]
-    stream = house.quality.stream(viewer, asked, 0)
+    stream = house.alerts.stream(viewer, asked, 0)
     assert (await anext(stream)).alert.urn == urn("late")
     await stream.aclose()  # type: ignore[attr-defined]
 
@@ -610,7 +741,7 @@ async def test_a_stream_shows_only_what_was_asked_for_and_may_be_seen(house: Hou
 async def test_a_right_that_is_taken_away_ends_what_a_stream_shows(house: House) -> None:
     viewer = house.hub.admit("viewer", "urn:li:corpuser:viewer")
     orders = await house.alert("orders")
-    stream = house.quality.stream(viewer, None, 0)
+    stream = house.alerts.stream(viewer, None, 0)
     assert (await anext(stream)).alert == orders
     house.hub.admit("viewer", viewer.urn, rights={urn("carts"): None})
     waiting = asyncio.ensure_future(anext(stream))

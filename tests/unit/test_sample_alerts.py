@@ -15,8 +15,9 @@ from dataspoke.catalogue import Dataset, Profile
 from dataspoke.localhub.sample import catalogue, generate
 from dataspoke.localhub.sample.faults import RECENT
 from dataspoke.quality.detectors import WARM_UP_POINTS
-from dataspoke.quality.model import AlertState, Metric
+from dataspoke.quality.model import AlertState, Check, Metric
 from dataspoke.quality.service import QualityService
+from dataspoke.settings import QualitySettings
 
 END = date(2026, 11, 24)
 # Two tables are faulty at the end of every sample, on purpose.
@@ -55,10 +56,10 @@ async def check(urn: str, profiles: list[Profile]) -> None:
     assert len(profiles) > WARM_UP_POINTS
     clock = MemoryClock(profiles[-1].time + timedelta(minutes=1))
     hub, store = MemoryHub(), MemoryStore(clock)
-    quality = QualityService(hub, store, MemoryFeed(), InlineCompute(), clock)
+    quality = QualityService(hub, store, MemoryFeed(), InlineCompute(), clock, QualitySettings())
     dataset = Dataset(urn, "a table", "urn:li:dataPlatform:postgres")
     hub.put(dataset, profiles=profiles)
-    await quality.scan(None, urn)
+    await quality.scan(None, [urn])
     assert not await store.active_alerts([urn])
 
     clock.advance(timedelta(days=1))
@@ -67,11 +68,11 @@ async def check(urn: str, profiles: list[Profile]) -> None:
     tenth = Profile(profiles[-1].time + timedelta(days=1), rows // 10)
     hub.put(dataset, profiles=[*profiles, tenth])
     for _ in range(2):
-        await quality.scan(None, urn)
+        await quality.scan(None, [urn])
 
     changes = await store.alert_changes(0, None, 100)
-    assert [(c.alert.metric, c.alert.state) for c in changes] == [
-        (Metric.ROW_COUNT, AlertState.OPEN)
+    assert [(c.alert.check, c.alert.state) for c in changes] == [
+        (Check(Metric.ROW_COUNT), AlertState.OPEN)
     ]
     assert changes[0].alert.value == rows // 10
 

@@ -330,7 +330,7 @@ async def test_a_failure_before_any_field_is_masked_in_every_transport(
         raise RuntimeError(VALUE)
         yield
 
-    broken = subgraph.serving(quality=Altered(subgraph.services.quality, stream=stream))
+    broken = subgraph.serving(alerts=Altered(subgraph.services.alerts, stream=stream))
     body = {"query": "subscription { qualityAlerts { cursor } }"}
     headers = {"authorization": f"Bearer {EDITOR}"}
     async with event_stream(broken.app, body, headers) as events:

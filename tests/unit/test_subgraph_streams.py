@@ -184,8 +184,8 @@ async def test_a_stream_ends_with_the_reason_when_the_store_fails(
         raise DependencyUnavailable("store", "PostgreSQL does not answer.")
         yield
 
-    quality = Altered(subgraph.services.quality, stream=stream)
-    async with websocket(subgraph.serving(quality=quality).app) as socket:
+    alerts = Altered(subgraph.services.alerts, stream=stream)
+    async with websocket(subgraph.serving(alerts=alerts).app) as socket:
         await socket.init(bearer(EDITOR))
         socket.subscribe("1", FOLLOW)
         (error,) = (await socket.receive())["payload"]["errors"]

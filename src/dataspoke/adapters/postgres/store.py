@@ -25,7 +25,7 @@ from sqlalchemy import (
     union,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from dataspoke.adapters.postgres import rows
@@ -325,7 +325,7 @@ class PostgresStore:
     async def latest_alerts(self, urns: Sequence[str]) -> Mapping[str, Mapping[Check, Alert]]:
         newest = (
             select(alerts)
-            .distinct(alerts.c.urn, alerts.c.check_key)
+            .ext(distinct_on(alerts.c.urn, alerts.c.check_key))
             .where(_among(alerts.c.urn, urns))
             .order_by(
                 alerts.c.urn, alerts.c.check_key, alerts.c.opened_at.desc(), alerts.c.id.desc()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dataspoke.catalogue import Operation, Profile
-from dataspoke.quality.detectors.judging import FALSE_ALARM_RATE, judge
+from dataspoke.quality.detectors.judging import ADOPT_AFTER_POINTS, FALSE_ALARM_RATE, judge
 from dataspoke.quality.detectors.watches import WATCHES
 from dataspoke.quality.model import Check, Judgement, Metric, Point, Status
 
@@ -143,13 +143,14 @@ def judge_dataset(
     verdicts = []
     counts = row_counts(profiles)
     if counts:
-        judged = judge(
-            counts,
-            WATCHES[Metric.ROW_COUNT],
-            start=_first_after(counts, judged_until.get(Check(Metric.ROW_COUNT))),
-            rate=rate,
+        new = _first_after(counts, judged_until.get(Check(Metric.ROW_COUNT)))
+        # No fault lasts longer before it is the new normal.
+        start = max(0, new - ADOPT_AFTER_POINTS)
+        judged = judge(counts, WATCHES[Metric.ROW_COUNT], start=start, rate=rate)
+        failing_since = _failing_since(judged)
+        verdicts.append(
+            Verdict(Check(Metric.ROW_COUNT), tuple(judged[new - start :]), failing_since)
         )
-        verdicts.append(Verdict(Check(Metric.ROW_COUNT), tuple(judged), _failing_since(judged)))
     updates = update_times(operations, now)
     if updates and deprecated:
         age = Point(now, (now - updates[-1]) / _HOUR)
