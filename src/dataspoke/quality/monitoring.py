@@ -59,6 +59,9 @@ def _require_sense(settings: MonitorSettings) -> None:
             f"alertsPerFortnight is {budget:g}; give more than 0 and at most 14, or null for the "
             "general setting."
         )
+    country = settings.country
+    if country is not None and not (len(country) == 2 and country.isalpha() and country.isupper()):
+        raise InvalidInput(f"country is {country!r}; give two capital letters, such as DE.")
     if len(settings.exclusions) > _MOST_EXCLUSIONS:
         raise InvalidInput(
             f"exclusions holds {len(settings.exclusions)} windows; {_MOST_EXCLUSIONS} are the most."
