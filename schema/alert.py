@@ -91,14 +91,14 @@ class QualityAlert:
         description="What somebody has said of it; null where nobody has."
     )
     cause_id: strawberry.ID | None = strawberry.field(
-        description="The alert on an upstream dataset that explains this one; null where it "
+        description="The alert on this dataset or one upstream that explains it; null where it "
         "stands for itself."
     )
     dataset: DatasetReference | None = strawberry.field(description="The dataset it is about.")
 
     @strawberry.field(
-        description="Active alerts on datasets downstream that this one explains, of those the "
-        "caller may see, newest first."
+        description="Active alerts, on this dataset and those downstream, that it explains, of "
+        "those the caller may see, newest first."
     )
     async def victims(self, info: Info) -> list["QualityAlert"] | None:
         found = await resolve.explained_by(info.context, self.alert.id)

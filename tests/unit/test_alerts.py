@@ -287,17 +287,28 @@ def test_what_lies_too_far_back_ended_or_elsewhere_explains_nothing() -> None:
     assert causes == {old.id: None, queries.id: None, other.id: None, victim.id: None}
 
 
+def test_of_one_dataset_the_first_to_fail_explains_the_others() -> None:
+    size, rows, mean = (on("a", 2, m) for m in (Metric.SIZE, Metric.ROW_COUNT, Metric.MEAN))
+    late, other = on("a", 1, Metric.FRESHNESS), on("b", 1)
+    assert explain([size, mean, rows], {}) == {rows.id: None, size.id: rows.id, mean.id: rows.id}
+    causes = explain([size, rows, late, other], above(a="b"))
+    assert causes == {other.id: None, **dict.fromkeys((late.id, rows.id, size.id), other.id)}
+
+
 def test_in_a_circle_the_earliest_is_the_cause() -> None:
     a, b = on("a", 1), on("b", 0)
     assert explain([a, b], above(a="b", b="a")) == {b.id: None, a.id: b.id}
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 60)), max_size=12),
+    st.lists(
+        st.tuples(st.sampled_from("abcdef"), st.integers(0, 60), st.sampled_from(Metric)),
+        max_size=14,
+    ),
     st.dictionaries(st.sampled_from("abcdef"), st.text("abcdef", max_size=4)),
 )
 def test_a_cause_stands_for_itself_in_any_lineage(
-    seen: list[tuple[str, int]], lineage: dict[str, str]
+    seen: list[tuple[str, int, Metric]], lineage: dict[str, str]
 ) -> None:
     # The closure, as the service reads it.
     reach = {name: set(its) for name, its in lineage.items()}

@@ -28,6 +28,15 @@ _FLAPS = 2
 # An upstream fault and what it breaks are seen within a day of each other, each by its own load.
 _ONE_CAUSE = timedelta(hours=36)
 
+# Of alerts observed at the same moment the former is the cause of the latter.
+_CAUSES_FIRST = (
+    Metric.FRESHNESS,
+    Metric.LATE_ARRIVAL,
+    Metric.COLUMN_COUNT,
+    Metric.ROW_COUNT,
+    Metric.SIZE,
+)
+
 _UNITS: Mapping[Metric, str] = {
     Metric.ROW_COUNT: "{:,.0f} rows",
     Metric.COLUMN_COUNT: "{:,.0f} columns",
@@ -175,31 +184,40 @@ def explain(
     """Return for each active alert the one that explains it, None where it stands for itself.
 
     ``upstream`` holds for each dataset all those that it is made from, near and far. What explains
-    an alert is an active one upstream that was observed within a day and a half of it, the earliest
-    of them; it is never explained itself, so that all victims of one fault name the same cause.
-    Where lineage runs in a circle the earliest alert is the cause. Alerts on how often a dataset is
-    queried explain nothing and need no explanation.
+    an alert is an active one observed within a day and a half of it: the earliest upstream, else
+    the earliest on the same dataset, as a load that breaks off moves sizes, means and shares along
+    with the rows. It is never explained itself, so that all victims of one fault name the same
+    cause. Where lineage runs in a circle the earliest alert is the cause. Alerts on how often a
+    dataset is queried explain nothing and need no explanation.
     """
-    active = sorted(
-        (a for a in alerts if a.active), key=lambda a: (a.observed_at, a.opened_at, a.id)
-    )
+    active = sorted((a for a in alerts if a.active), key=_order)
     causes: dict[UUID, UUID | None] = {}
     for place, alert in enumerate(active):
-        above = upstream.get(alert.urn, frozenset())
-        causes[alert.id] = None
-        if alert.check.metric is Metric.QUERY_COUNT:
-            continue
-        for order, other in enumerate(active):
-            if other.urn not in above or other.check.metric is Metric.QUERY_COUNT:
-                continue
-            if abs(other.observed_at - alert.observed_at) > _ONE_CAUSE:
-                continue
-            in_circle = alert.urn in upstream.get(other.urn, frozenset())
-            if in_circle and order > place:
-                continue
-            causes[alert.id] = other.id
-            break
+        above = upstream.get(alert.urn, frozenset()) - {alert.urn}
+        at_first = [
+            other
+            for order, other in enumerate(active)
+            if other.urn in above
+            and (order < place or alert.urn not in upstream.get(other.urn, frozenset()))
+        ]
+        beside = [other for other in active[:place] if other.urn == alert.urn]
+        causes[alert.id] = next(
+            (other.id for other in [*at_first, *beside] if _may_explain(other, alert)), None
+        )
     return {alert: _root(alert, causes) for alert in causes}
+
+
+def _order(alert: Alert) -> tuple[datetime, int, datetime, UUID]:
+    """Return the place of an alert among those that may explain each other, the cause first."""
+    metric = alert.check.metric
+    rank = _CAUSES_FIRST.index(metric) if metric in _CAUSES_FIRST else len(_CAUSES_FIRST)
+    return alert.observed_at, rank, alert.opened_at, alert.id
+
+
+def _may_explain(other: Alert, alert: Alert) -> bool:
+    if Metric.QUERY_COUNT in (other.check.metric, alert.check.metric):
+        return False
+    return abs(other.observed_at - alert.observed_at) <= _ONE_CAUSE
 
 
 def _root(alert: UUID, causes: Mapping[UUID, UUID | None]) -> UUID | None:
