@@ -11,7 +11,7 @@ from datahub.emitter.mcp import MetadataChangeProposalWrapper as Mcp
 from datahub.metadata import schema_classes as models
 
 from dataspoke.adapters.datahub.hub import DataHub
-from dataspoke.catalogue import Dataset, Field, Operation, Profile
+from dataspoke.catalogue import ColumnProfile, Dataset, Field, Operation, Profile, Reach
 from dataspoke.errors import DependencyRejected, DependencyUnavailable
 from dataspoke.localhub.files import read_metadata_file
 from dataspoke.localhub.proposals import Proposal
@@ -90,9 +90,9 @@ async def test_what_a_person_wrote_wins_over_what_was_ingested(opened):
     ingested = ("urn:li:tag:ingested",)
     assert dataset.description == "edited"
     assert dataset.fields == (
-        Field("id", "text", "edited", ("urn:li:tag:edited", *ingested)),
-        Field(typed, "text", "edited", ingested),
-        Field("cleared", "text", "ingested", ingested),
+        Field("id", "text", "edited", ("urn:li:tag:edited", *ingested), type="STRING"),
+        Field(typed, "text", "edited", ingested, type="STRING"),
+        Field("cleared", "text", "ingested", ingested, type="STRING"),
     )
 
 
@@ -163,6 +163,75 @@ async def test_an_operation_of_its_own_kind_keeps_its_name(opened):
     assert (await opened.hub.operations([ORDERS], T0))[ORDERS] == [Operation(T0, "COMPACT")]
 
 
+async def test_numbers_of_columns_are_read_and_other_words_are_not(opened):
+    column = models.DatasetFieldProfileClass(
+        "at", nullCount=25, uniqueCount=80, min="2026-01-01", max="nan", mean="1_000",
+        median="", stdev="1.5e3",
+    )  # fmt: skip
+    opened.emit(
+        Mcp(
+            entityUrn=ORDERS,
+            aspect=models.DatasetProfileClass(ms(T0), rowCount=100, fieldProfiles=[column]),
+        )
+    )
+
+    (run,) = (await opened.hub.profiles([ORDERS], T0))[ORDERS]
+
+    # More distinct values than values: a source that estimates. The shares follow from the counts.
+    assert run.columns == (ColumnProfile("at", 25, 0.25, 80, 1.0, stdev=1500.0),)
+
+
+async def test_columns_of_many_tables_are_read_in_answers_of_bounded_size(opened):
+    shapes = {"wide": (900, 30), **{f"t{number}": (12, 40) for number in range(50)}}
+    day_ms = 86_400_000
+    for name, (width, days) in shapes.items():
+        columns = [
+            {"fieldPath": f"c{n}", "nullProportion": n / width, "min": str(n)} for n in range(width)
+        ]
+        profile = {"rowCount": 9, "columnCount": width, "fieldProfiles": columns}
+        opened.running.storage.write(
+            [
+                Proposal(
+                    dataset_urn(name),
+                    "datasetProfile",
+                    {"timestampMillis": ms(T0) + day * day_ms, **profile},
+                )
+                for day in range(days)
+            ],
+            EDITOR,
+        )
+
+    before = requests_of(opened)
+    found = await opened.hub.profiles(list(map(dataset_urn, shapes)), T0)
+
+    # Three for the tables, two for the columns of the wide one, two for those of the others.
+    assert requests_of(opened) - before == 7
+    for name, (width, days) in shapes.items():
+        runs = found[dataset_urn(name)]
+        assert [len(run.columns) for run in runs] == [width] * days
+        assert {run.columns[-1].min for run in runs} == {width - 1.0}
+
+
+async def test_lineage_leads_through_jobs(opened):
+    job = "urn:li:dataJob:(urn:li:dataFlow:(airflow,nightly,PROD),load)"
+    opened.put(plain("a"), plain("b"))
+    opened.put(plain("c"), upstream=[dataset_urn("b")])
+    opened.emit(
+        Mcp(
+            entityUrn=job,
+            aspect=models.DataJobInputOutputClass([dataset_urn("a")], [dataset_urn("b")]),
+        )
+    )
+    a, b, c = map(dataset_urn, "abc")
+
+    before = requests_of(opened)
+    below = await opened.hub.downstream([a, b], 10)
+
+    assert below == {a: Reach({b: 2, c: 3}), b: Reach({c: 1})}
+    assert requests_of(opened) - before == 2
+    assert await opened.hub.upstream([c], 10) == {c: Reach({b: 1, a: 3})}
+
+
 @pytest.mark.parametrize("points", [999, 1000, 1001, 2500])
 async def test_a_long_series_is_read_whole(opened, points):
     times = [ms(T0) + minute * 60_000 for minute in range(points)]
@@ -218,13 +287,21 @@ async def test_a_scan_is_gentle(opened):
         "access": lambda: hub.access(editor, urns),
         "profiles": lambda: hub.profiles(urns, T0),
         "operations": lambda: hub.operations(urns, T0),
+        "usage": lambda: hub.usage(urns, T0),
         "lineage": lambda: hub.lineage(urns),
     }.items():
         before = requests_of(opened)
         assert list(await read()) == urns
         spent[name] = requests_of(opened) - before
 
-    assert spent == {"datasets": 2, "access": 1, "profiles": 4, "operations": 4, "lineage": 2}
+    assert spent == {
+        "datasets": 2,
+        "access": 1,
+        "profiles": 4,
+        "operations": 4,
+        "usage": 4,
+        "lineage": 2,
+    }
 
 
 async def test_many_neighbours_are_read_in_pages(opened):
@@ -386,7 +463,8 @@ async def test_a_hub_without_an_end_is_not_read_for_ever():
             assert len(server.requests) == 2
             found = (await hub.profiles([ORDERS], T0))[ORDERS]
 
-    assert len(server.requests) == 56
+    # Neither of the tables nor of their columns.
+    assert len(server.requests) == 110
     assert found[-1].time == T0 + timedelta(milliseconds=999)
 
 

@@ -2,16 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
-from dataspoke.catalogue import Dataset, Field, Lineage, Operation, Profile
+from dataspoke.catalogue import (
+    ColumnProfile,
+    Dataset,
+    Field,
+    ForeignKey,
+    Lineage,
+    Operation,
+    Profile,
+    Reach,
+    Usage,
+)
 from dataspoke.errors import Unauthenticated
 from dataspoke.ports.hub import Access, Actor, Scores, Topic
 from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Status
 from tests.support.hub import USERS
 from tests.support.hub_ports import (
+    OWNER_TYPE,
     DataHubUnderTest,
     HubUnderTest,
     MemoryUnderTest,
@@ -48,9 +61,17 @@ def described() -> Dataset:
         platform="urn:li:dataPlatform:postgres",
         description="One row for each order of the shop.",
         fields=(
-            Field("id", "bigint", "Number of the order."),
-            Field("email", "text", None, ("urn:li:tag:pii",), ("urn:li:glossaryTerm:Contact",)),
-            Field("note"),
+            Field("id", "bigint", "Number of the order.", type="NUMBER"),
+            Field(
+                "email",
+                "text",
+                None,
+                ("urn:li:tag:pii",),
+                ("urn:li:glossaryTerm:Contact",),
+                type="STRING",
+                nullable=True,
+            ),
+            Field("note", type="STRING"),
         ),
         owners=("urn:li:corpuser:ada", "urn:li:corpGroup:shop", "urn:li:corpuser:unnamed"),
         tags=("urn:li:tag:gold", "urn:li:tag:unnamed"),
@@ -67,6 +88,13 @@ def described() -> Dataset:
             "urn:li:glossaryTerm:Sale": "Sale ünd more",
             "urn:li:domain:sales": "Sales",
         },
+        owner_types={
+            "urn:li:corpuser:ada": (OWNER_TYPE, "urn:li:ownershipType:pager"),
+            "urn:li:corpGroup:shop": ("urn:li:ownershipType:pager",),
+            "urn:li:corpuser:unnamed": (OWNER_TYPE,),
+        },
+        primary_keys=("id",),
+        foreign_keys=(ForeignKey(("email",), dataset_urn("people"), ("address",)),),
     )
 
 
@@ -109,7 +137,10 @@ async def test_what_does_not_exist_is_absent_everywhere(under_test):
         await hub.datasets(asked),
         await hub.profiles(asked, T0),
         await hub.operations(asked, T0),
+        await hub.usage(asked, T0),
         await hub.lineage(asked),
+        await hub.upstream(asked, 5),
+        await hub.downstream(asked, 5),
         await hub.access(admin, asked),
     ):
         assert list(answer) == [dataset_urn("there")]
@@ -121,6 +152,7 @@ async def test_nothing_asked_is_nothing_answered(under_test):
     admin = await hub.actor("admin-token")
 
     assert await hub.datasets([]) == await hub.profiles([], T0) == await hub.lineage([]) == {}
+    assert await hub.usage([], T0) == await hub.upstream([], 5) == await hub.downstream([], 5) == {}
     assert await hub.access(admin, []) == {}
 
 
@@ -157,6 +189,50 @@ async def test_profiles_come_from_a_time_on_oldest_first(under_test):
     }
 
 
+async def test_columns_come_with_each_profile_and_values_with_the_newest(under_test):
+    email = ColumnProfile("email", 5, 0.05, 90, 0.947368)
+    price = ColumnProfile(
+        "price", 0, 0.0, 40, 0.4, min=-1.5, max=2e6, mean=20.0, median=12.25, stdev=0.5
+    )
+    seen = replace(
+        email, null_share=0.25, values=("a@x", "b@x"), frequencies=(("a@x", 3), ("b@x", 1))
+    )
+    under_test.put(
+        plain("orders"),
+        profiles=[
+            Profile(T0, 100, 2, columns=(email, price)),
+            Profile(T0 + DAY, 100, 1, columns=(seen,)),
+        ],
+    )
+    under_test.put(plain("bare"), profiles=[Profile(T0, 3)])
+
+    answer = await under_test.hub.profiles([dataset_urn("orders"), dataset_urn("bare")], T0)
+
+    assert answer == {
+        dataset_urn("orders"): [
+            Profile(T0, 100, 2, columns=(email, price)),
+            Profile(T0 + DAY, 100, 1, columns=(seen,)),
+        ],
+        dataset_urn("bare"): [Profile(T0, 3)],
+    }
+
+
+@pytest.mark.parametrize("back", [3, 8, 30, 90, 200, 400, 700])
+async def test_usage_comes_by_the_day_from_a_time_on_oldest_first(under_test, back):
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    since = today - back * DAY
+    days = [Usage(since + DAY, 7, 2), Usage(since, 0, 0), Usage(today, 1)]
+    under_test.put(plain("orders"), usage=[*days, Usage(since - DAY, 9, 9)])
+    under_test.put(plain("never"))
+
+    answer = await under_test.hub.usage([dataset_urn("orders"), dataset_urn("never")], since)
+
+    assert answer == {
+        dataset_urn("orders"): [days[1], days[0], days[2]],
+        dataset_urn("never"): [],
+    }
+
+
 async def test_operations_come_from_a_time_on_oldest_first(under_test):
     runs = [Operation(T0 + day * DAY, kind, rows) for day, kind, rows in (
         (1, "UPDATE", 7), (0, "INSERT", None))]  # fmt: skip
@@ -177,6 +253,42 @@ async def test_lineage_goes_both_ways_and_one_step(under_test):
         raw: Lineage(downstream=(orders,)),
         orders: Lineage((raw,), (chart, report)),
         report: Lineage(upstream=(orders,)),
+    }
+
+
+async def test_what_is_reached_is_counted_in_steps_and_nearest_first(under_test):
+    raw, orders, report, chart, other = map(
+        dataset_urn, ("raw", "orders", "report", "chart", "other")
+    )
+    under_test.put(plain("raw"))
+    under_test.put(plain("orders"), upstream=[raw])
+    # Two ways lead to the chart, and there is a loop.
+    under_test.put(plain("report"), upstream=[orders, raw])
+    under_test.put(plain("chart"), plain("other"), upstream=[report, dataset_urn("chart")])
+
+    below = await under_test.hub.downstream([raw, orders, other], 10)
+    above = await under_test.hub.upstream([raw, other], 10)
+
+    assert below == {
+        raw: Reach({orders: 1, report: 1, chart: 2, other: 2}),
+        orders: Reach({report: 1, chart: 2, other: 2}),
+        other: Reach(),
+    }
+    assert list(below[raw].steps) == [orders, report, chart, other]
+    assert above == {raw: Reach(), other: Reach({chart: 1, report: 1, orders: 2, raw: 2})}
+
+
+async def test_of_too_much_the_nearest_is_reached(under_test):
+    names = [f"t{number}" for number in range(6)]
+    under_test.put(plain(names[0]))
+    for above, name in pairwise(names):
+        under_test.put(plain(name), upstream=[dataset_urn(above)])
+    first, *rest = map(dataset_urn, names)
+    whole = {urn: number for number, urn in enumerate(rest, 1)}
+
+    assert await under_test.hub.downstream([first], 5) == {first: Reach(whole)}
+    assert await under_test.hub.downstream([first], 2) == {
+        first: Reach(dict(list(whole.items())[:2]), complete=False)
     }
 
 

@@ -11,12 +11,13 @@ from datahub.metadata import schema_classes as models
 
 from dataspoke.adapters.datahub.hub import DataHub
 from dataspoke.adapters.memory.hub import FULL_ACCESS, MemoryHub
-from dataspoke.catalogue import Dataset, Field, Operation, Profile
+from dataspoke.catalogue import ColumnProfile, Dataset, Field, Operation, Profile, Usage
 from dataspoke.ports.hub import Access, Hub, MetadataEvent, Topic
 from dataspoke.settings import HubSettings
 from tests.support.hub import USERS, RunningHub, running_hub
 
 EDITOR = USERS["editor-token"].urn
+OWNER_TYPE = "urn:li:ownershipType:__system__technical_owner"
 STAMP = models.AuditStampClass(time=1_700_000_000_000, actor=EDITOR)
 
 
@@ -35,6 +36,7 @@ class HubUnderTest(ABC):
         *datasets: Dataset,
         profiles: Sequence[Profile] = (),
         operations: Sequence[Operation] = (),
+        usage: Sequence[Usage] = (),
         upstream: Sequence[str] = (),
     ) -> None:
         """Add datasets; what else is given belongs to each."""
@@ -54,10 +56,17 @@ class MemoryUnderTest(HubUnderTest):
         *datasets: Dataset,
         profiles: Sequence[Profile] = (),
         operations: Sequence[Operation] = (),
+        usage: Sequence[Usage] = (),
         upstream: Sequence[str] = (),
     ) -> None:
         for dataset in datasets:
-            self._memory.put(dataset, profiles=profiles, operations=operations, upstream=upstream)
+            self._memory.put(
+                dataset,
+                profiles=profiles,
+                operations=operations,
+                usage=usage,
+                upstream=upstream,
+            )
             self._urns.append(dataset.urn)
         for token, user in USERS.items():
             self._memory.admit(
@@ -105,12 +114,13 @@ class DataHubUnderTest(HubUnderTest):
         *datasets: Dataset,
         profiles: Sequence[Profile] = (),
         operations: Sequence[Operation] = (),
+        usage: Sequence[Usage] = (),
         upstream: Sequence[str] = (),
     ) -> None:
         for dataset in datasets:
             self.emit(
                 *_aspects(dataset),
-                *_series(dataset.urn, profiles, operations),
+                *_series(dataset.urn, profiles, operations, usage),
                 Mcp(
                     entityUrn=dataset.urn,
                     aspect=models.UpstreamLineageClass(
@@ -147,7 +157,11 @@ def _aspects(dataset: Dataset) -> Iterator[Mcp]:
     if dataset.fields:
         yield Mcp(entityUrn=urn, aspect=_schema(dataset))
     if dataset.owners:
-        owners = [models.OwnerClass(owner, "DATAOWNER") for owner in dataset.owners]
+        owners = [
+            models.OwnerClass(owner, "CUSTOM", typeUrn=kind)
+            for owner in dataset.owners
+            for kind in dataset.owner_types.get(owner, (OWNER_TYPE,))
+        ]
         yield Mcp(entityUrn=urn, aspect=models.OwnershipClass(owners))
     yield Mcp(entityUrn=urn, aspect=_tags(dataset.tags))
     yield Mcp(entityUrn=urn, aspect=_terms(dataset.terms))
@@ -168,14 +182,32 @@ def _schema(dataset: Dataset) -> models.SchemaMetadataClass:
         hash="",
         platformSchema=models.OtherSchemaClass(""),
         fields=[_field(field) for field in dataset.fields],
+        primaryKeys=list(dataset.primary_keys) or None,
+        foreignKeys=[
+            models.ForeignKeyConstraintClass(
+                name="fk",
+                foreignFields=[schema_field(key.dataset, path) for path in key.foreign_columns],
+                sourceFields=[schema_field(dataset.urn, path) for path in key.columns],
+                foreignDataset=key.dataset,
+            )
+            for key in dataset.foreign_keys
+        ],
     )
+
+
+def schema_field(dataset: str, path: str) -> str:
+    return f"urn:li:schemaField:({dataset},{path})"
+
+
+_TYPES = {"STRING": models.StringTypeClass, "NUMBER": models.NumberTypeClass}
 
 
 def _field(field: Field) -> models.SchemaFieldClass:
     return models.SchemaFieldClass(
         fieldPath=field.path,
-        type=models.SchemaFieldDataTypeClass(models.StringTypeClass()),
+        type=models.SchemaFieldDataTypeClass(_TYPES[field.type or "STRING"]()),
         nativeDataType=field.native_type or "",
+        nullable=field.nullable,
         description=field.description,
         globalTags=_tags(field.tags),
         glossaryTerms=_terms(field.terms),
@@ -207,7 +239,10 @@ def _name(urn: str, name: str) -> models._Aspect:
 
 
 def _series(
-    urn: str, profiles: Iterable[Profile], operations: Iterable[Operation]
+    urn: str,
+    profiles: Iterable[Profile],
+    operations: Iterable[Operation],
+    usage: Iterable[Usage],
 ) -> Iterator[Mcp]:
     for profile in profiles:
         yield Mcp(
@@ -217,6 +252,17 @@ def _series(
                 rowCount=profile.row_count,
                 columnCount=profile.column_count,
                 sizeInBytes=profile.size_bytes,
+                fieldProfiles=[_column(column) for column in profile.columns] or None,
+            ),
+        )
+    for day in usage:
+        yield Mcp(
+            entityUrn=urn,
+            aspect=models.DatasetUsageStatisticsClass(
+                timestampMillis=_ms(day.time),
+                eventGranularity=models.TimeWindowSizeClass("DAY"),
+                totalSqlQueries=day.queries,
+                uniqueUserCount=day.users,
             ),
         )
     for operation in operations:
@@ -229,6 +275,30 @@ def _series(
                 numAffectedRows=operation.affected_rows,
             ),
         )
+
+
+def _column(column: ColumnProfile) -> models.DatasetFieldProfileClass:
+    return models.DatasetFieldProfileClass(
+        fieldPath=column.path,
+        nullCount=column.null_count,
+        nullProportion=column.null_share,
+        uniqueCount=column.distinct_count,
+        uniqueProportion=column.unique_share,
+        min=_text(column.min),
+        max=_text(column.max),
+        mean=_text(column.mean),
+        median=_text(column.median),
+        stdev=_text(column.stdev),
+        sampleValues=list(column.values) or None,
+        distinctValueFrequencies=[
+            models.ValueFrequencyClass(value, count) for value, count in column.frequencies
+        ]
+        or None,
+    )
+
+
+def _text(number: float | None) -> str | None:
+    return None if number is None else str(number)
 
 
 def _ms(time: datetime) -> int:

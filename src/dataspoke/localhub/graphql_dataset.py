@@ -51,6 +51,15 @@ def _schema_metadata(node: Node, reader: Reader, _: Arguments) -> dict[str, Any]
         "platformSchema": _platform_schema(value["platformSchema"]),
         "fields": [_schema_field(reader, node.urn, item) for item in value["fields"]],
         "primaryKeys": value.get("primaryKeys"),
+        "foreignKeys": [
+            {
+                "name": key["name"],
+                "sourceFields": reader.nodes(key["sourceFields"]),
+                "foreignFields": reader.nodes(key["foreignFields"]),
+                "foreignDataset": reader.node(key["foreignDataset"]),
+            }
+            for key in value.get("foreignKeys") or ()
+        ],
         "createdAt": (value.get("created") or {}).get("time"),
     }
 
@@ -148,10 +157,16 @@ def _usage(node: Node, reader: Reader, arguments: Arguments) -> dict[str, Any] |
     points = _points(node, reader, "datasetUsageStatistics", {"startTimeMillis": start})
     if points is None:
         return None
+    # As DataHub does: what was counted by the day, and of each day the last word.
+    by_day = {
+        point["timestampMillis"] // _DAY_MS * _DAY_MS: point
+        for point in reversed(points)
+        if (point.get("eventGranularity") or {}).get("unit") in (None, "DAY")
+    }
     buckets = [
         {
-            "bucket": point["timestampMillis"],
-            "duration": (point.get("eventGranularity") or {}).get("unit"),
+            "bucket": day,
+            "duration": "DAY",
             "resource": node.urn,
             "metrics": {
                 "uniqueUserCount": point.get("uniqueUserCount"),
@@ -171,7 +186,7 @@ def _usage(node: Node, reader: Reader, arguments: Arguments) -> dict[str, Any] |
                 ],
             },
         }
-        for point in reversed(points)
+        for day, point in sorted(by_day.items())
     ]
     queries = [bucket["metrics"]["totalSqlQueries"] or 0 for bucket in buckets]
     return {"buckets": buckets, "aggregations": {"totalSqlQueries": sum(queries)}}

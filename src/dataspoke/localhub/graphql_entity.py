@@ -125,13 +125,18 @@ def _ownership(node: Node, reader: Reader, _: Arguments) -> dict[str, Any] | Non
             {
                 "owner": reader.node(owner["owner"]),
                 "type": owner.get("type"),
-                "ownershipType": reader.node(owner.get("typeUrn")),
+                "ownershipType": reader.node(owner.get("typeUrn") or _own_type(owner["type"])),
                 "associatedUrn": node.urn,
             }
             for owner in owners
         ],
         "lastModified": value.get("lastModified") or {"time": 0},
     }
+
+
+def _own_type(word: str) -> str:
+    # DataHub's types of before there were entities for them.
+    return f"urn:li:ownershipType:__system__{word.lower()}"
 
 
 @field("Entity", "tags", "globalTags")

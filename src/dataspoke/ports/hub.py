@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from dataspoke.catalogue import Dataset, Lineage, Operation, Profile
+from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Reach, Usage
 from dataspoke.quality.model import Result
 
 
@@ -111,7 +111,7 @@ class Hub(Protocol):
     async def profiles(
         self, urns: Sequence[str], since: datetime
     ) -> Mapping[str, Sequence[Profile]]:
-        """Return each dataset's profiles from ``since`` on, oldest first."""
+        """Return each dataset's profiles from ``since`` on, oldest first, with their columns."""
         ...
 
     async def operations(
@@ -120,7 +120,25 @@ class Hub(Protocol):
         """Return each dataset's operations from ``since`` on, oldest first."""
         ...
 
+    async def usage(self, urns: Sequence[str], since: datetime) -> Mapping[str, Sequence[Usage]]:
+        """Return each dataset's usage of the days that begin at ``since`` or later, oldest first.
+
+        A day that nothing was reported of is absent. The last day may still be running.
+        """
+        ...
+
     async def lineage(self, urns: Sequence[str]) -> Mapping[str, Lineage]: ...
+
+    async def upstream(self, urns: Sequence[str], limit: int) -> Mapping[str, Reach]:
+        """Return the datasets that each one is made from, over any number of steps.
+
+        At most ``limit`` for each, the nearest ones.
+        """
+        ...
+
+    async def downstream(self, urns: Sequence[str], limit: int) -> Mapping[str, Reach]:
+        """Return the datasets that are made from each one; as ``upstream`` in all else."""
+        ...
 
     async def write_results(self, results: Sequence[Result]) -> None:
         """Show verdicts as external assertions with a run each; safe to repeat.

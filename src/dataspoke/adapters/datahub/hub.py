@@ -11,7 +11,7 @@ from dataspoke.adapters.datahub.connection import Connection
 from dataspoke.adapters.datahub.events import page_of
 from dataspoke.adapters.datahub.reading import Reader
 from dataspoke.adapters.datahub.writing import Writer
-from dataspoke.catalogue import Dataset, Lineage, Operation, Profile
+from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Reach, Usage
 from dataspoke.errors import DependencyRejected
 from dataspoke.ports.hub import Access, Actor, EventPage, Hub, HubInfo, Scores, Topic
 from dataspoke.quality.model import Result
@@ -90,8 +90,17 @@ class DataHub(Hub):
     ) -> Mapping[str, Sequence[Operation]]:
         return await self._reader.operations(urns, since)
 
+    async def usage(self, urns: Sequence[str], since: datetime) -> Mapping[str, Sequence[Usage]]:
+        return await self._reader.usage(urns, since)
+
     async def lineage(self, urns: Sequence[str]) -> Mapping[str, Lineage]:
         return await self._reader.lineage(urns)
+
+    async def upstream(self, urns: Sequence[str], limit: int) -> Mapping[str, Reach]:
+        return await self._reader.reach(urns, "UPSTREAM", limit)
+
+    async def downstream(self, urns: Sequence[str], limit: int) -> Mapping[str, Reach]:
+        return await self._reader.reach(urns, "DOWNSTREAM", limit)
 
     async def write_results(self, results: Sequence[Result]) -> None:
         await self._writer.results(results)

@@ -1,12 +1,22 @@
 """DataHub's GraphQL answers as the values of the catalogue. Pure."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from datahub.utilities.urns.field_paths import get_simple_field_path_from_v2_field_path
 
-from dataspoke.catalogue import Dataset, Field, Operation, Profile
+from dataspoke.catalogue import (
+    ColumnProfile,
+    Dataset,
+    Field,
+    ForeignKey,
+    Operation,
+    Profile,
+    Usage,
+)
 from dataspoke.ports.hub import Access
 
 Raw = Mapping[str, Any]
@@ -46,6 +56,7 @@ def access_of(entity: Raw) -> Access:
 def dataset_of(entity: Raw) -> Dataset:
     """Return a dataset; what a person wrote in DataHub wins over what was ingested."""
     properties, edited = entity.get("properties") or {}, entity.get("editableProperties") or {}
+    schema = entity.get("schemaMetadata") or {}
     names: dict[str, str] = {}
     domain = (entity.get("domain") or {}).get("domain")
     return Dataset(
@@ -53,7 +64,7 @@ def dataset_of(entity: Raw) -> Dataset:
         name=properties.get("name") or entity["name"],
         platform=entity["platform"]["urn"],
         description=edited.get("description") or properties.get("description") or None,
-        fields=_fields(entity, names),
+        fields=_fields(entity, schema, names),
         owners=_owners(entity, names),
         tags=_labels([entity], names)[0],
         terms=_labels([entity], names)[1],
@@ -62,6 +73,9 @@ def dataset_of(entity: Raw) -> Dataset:
         removed=bool((entity.get("status") or {}).get("removed")),
         last_updated=_last_updated(entity),
         names=names,
+        owner_types=_owner_types(entity),
+        primary_keys=_primary_keys(schema),
+        foreign_keys=tuple(_foreign_keys(schema)),
     )
 
 
@@ -76,7 +90,34 @@ def profile_of(point: Raw) -> Profile | None:
         row_count=point.get("rowCount"),
         column_count=point.get("columnCount"),
         size_bytes=point.get("sizeInBytes"),
+        columns=tuple(_column(each, point.get("rowCount")) for each in _columns_of(point)),
     )
+
+
+def with_values(profile: Profile, point: Raw) -> Profile:
+    """Return the profile with the values of its columns that ``point`` holds."""
+    values = {each["fieldPath"]: each for each in _columns_of(point)}
+    columns = []
+    for column in profile.columns:
+        seen = values.get(column.path) or {}
+        counts = seen.get("distinctValueFrequencies") or ()
+        columns.append(
+            replace(
+                column,
+                values=tuple(seen.get("sampleValues") or ()),
+                frequencies=tuple((each["value"], each["frequency"]) for each in counts),
+            )
+        )
+    return replace(profile, columns=tuple(columns))
+
+
+def usage_of(bucket: Raw) -> Usage | None:
+    """Return the usage of a day; None where the bucket is none, or has no time."""
+    time = _time(bucket["bucket"])
+    if time is None or bucket.get("duration") not in (None, "DAY"):
+        return None
+    metrics = bucket.get("metrics") or {}
+    return Usage(time, metrics.get("totalSqlQueries"), metrics.get("uniqueUserCount"))
 
 
 def operation_of(point: Raw) -> Operation | None:
@@ -88,6 +129,43 @@ def operation_of(point: Raw) -> Operation | None:
     if kind == "CUSTOM":
         kind = point.get("customOperationType") or kind
     return Operation(time=time, kind=kind, affected_rows=point.get("numAffectedRows"))
+
+
+def _columns_of(point: Raw) -> Iterable[Raw]:
+    return point.get("fieldProfiles") or ()
+
+
+def _column(seen: Raw, rows: int | None) -> ColumnProfile:
+    nulls, distinct = seen.get("nullCount"), seen.get("uniqueCount")
+    null_share, unique_share = seen.get("nullProportion"), seen.get("uniqueProportion")
+    if null_share is None and nulls is not None and rows:
+        null_share = nulls / rows
+    filled = None if rows is None or nulls is None else rows - nulls
+    if unique_share is None and distinct is not None and filled is not None and filled > 0:
+        # Where a source estimates it, there may be more distinct values than values.
+        unique_share = min(1.0, distinct / filled)
+    return ColumnProfile(
+        path=seen["fieldPath"],
+        null_count=nulls,
+        null_share=null_share,
+        distinct_count=distinct,
+        unique_share=unique_share,
+        min=_number(seen.get("min")),
+        max=_number(seen.get("max")),
+        mean=_number(seen.get("mean")),
+        median=_number(seen.get("median")),
+        stdev=_number(seen.get("stdev")),
+    )
+
+
+def _number(text: str | None) -> float | None:
+    """Return the number that DataHub hands out as a text; None for a date, a word or no number."""
+    try:
+        # Python would read 1_000 as a number.
+        number = math.nan if text is None or "_" in text else float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _last_updated(entity: Raw) -> datetime | None:
@@ -108,13 +186,13 @@ def _time(millis: int | None) -> datetime | None:
         return None
 
 
-def _fields(entity: Raw, names: dict[str, str]) -> tuple[Field, ...]:
+def _fields(entity: Raw, schema: Raw, names: dict[str, str]) -> tuple[Field, ...]:
     edits: dict[str, list[Raw]] = {}
     edited = entity.get("editableSchemaMetadata") or {}
     for edit in edited.get("editableSchemaFieldInfo") or ():
         edits.setdefault(_simple(edit["fieldPath"]), []).append(edit)
     fields = []
-    for field in (entity.get("schemaMetadata") or {}).get("fields") or ():
+    for field in schema.get("fields") or ():
         said = [*edits.get(_simple(field["fieldPath"]), ()), field]
         tags, terms = _labels(said, names)
         fields.append(
@@ -126,9 +204,26 @@ def _fields(entity: Raw, names: dict[str, str]) -> tuple[Field, ...]:
                 ),
                 tags=tags,
                 terms=terms,
+                type=field.get("type"),
+                nullable=field.get("nullable") is True,
             )
         )
     return tuple(fields)
+
+
+def _primary_keys(schema: Raw) -> tuple[str, ...]:
+    """Return the keys that the schema names and those that its columns say they are part of."""
+    parts = (f["fieldPath"] for f in schema.get("fields") or () if f.get("isPartOfKey") is True)
+    return tuple(dict.fromkeys([*(schema.get("primaryKeys") or ()), *parts]))
+
+
+def _foreign_keys(schema: Raw) -> Iterator[ForeignKey]:
+    for key in schema.get("foreignKeys") or ():
+        # Null where the account may not see the other dataset.
+        if key and (dataset := key.get("foreignDataset")):
+            ways = ("sourceFields", "foreignFields")
+            here, there = (tuple(f["fieldPath"] for f in key.get(way) or () if f) for way in ways)
+            yield ForeignKey(here, dataset["urn"], there)
 
 
 def _simple(path: str) -> str:
@@ -154,6 +249,14 @@ def _owners(entity: Raw, names: dict[str, str]) -> tuple[str, ...]:
         if owner := item.get("owner"):
             found[_named(owner, names)] = None
     return tuple(found)
+
+
+def _owner_types(entity: Raw) -> dict[str, tuple[str, ...]]:
+    found: dict[str, dict[str, None]] = {}
+    for item in (entity.get("ownership") or {}).get("owners") or ():
+        if (owner := item.get("owner")) and (given := item.get("ownershipType")):
+            found.setdefault(owner["urn"], {})[given["urn"]] = None
+    return {owner: tuple(types) for owner, types in found.items()}
 
 
 def _named(entity: Raw, names: dict[str, str]) -> str:

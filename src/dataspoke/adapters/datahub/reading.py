@@ -1,16 +1,26 @@
 """What DataSpoke reads of datasets, with the rights of its own account."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import TypeVar
 
 from dataspoke.adapters.datahub.connection import Connection
 from dataspoke.adapters.datahub.entities import data_of, read_entities
-from dataspoke.adapters.datahub.parsing import Raw, dataset_of, is_visible, operation_of, profile_of
-from dataspoke.catalogue import Dataset, Lineage, Operation, Profile
+from dataspoke.adapters.datahub.parsing import (
+    Raw,
+    dataset_of,
+    is_visible,
+    operation_of,
+    profile_of,
+    usage_of,
+    with_values,
+)
+from dataspoke.adapters.datahub.walking import Hop, Walk, is_on_the_way
+from dataspoke.catalogue import ColumnProfile, Dataset, Lineage, Operation, Profile, Reach, Usage
 from dataspoke.errors import DependencyRejected
 from dataspoke.urns import is_dataset
 
@@ -29,7 +39,16 @@ _PAGE = 1000
 # The newest that are read of one series: two years of a profile every twenty minutes.
 _MAX_POINTS = 52_560
 
+# Profiles of columns in one answer, about 3 MB of them; and those that are read of one dataset:
+# two years by the day of a table with 130 columns. A wider one has a shorter past.
+_COLUMN_PAGE = 20_000
+_MAX_COLUMN_POINTS = 100_000
+
 _NEIGHBOURS = 500
+_MAX_STEPS = 30
+
+# What DataHub calls the last days, none of them longer than it takes them to be.
+_RANGES = {"WEEK": 7, "MONTH": 28, "QUARTER": 89, "HALF_YEAR": 180, "YEAR": 365}
 
 
 class Reader:
@@ -68,11 +87,54 @@ class Reader:
         return found
 
     async def profiles(self, urns: Sequence[str], since: datetime) -> dict[str, list[Profile]]:
-        """Return the profiles of whole tables; those of single partitions are left out."""
-        return await self._series("profiles", urns, since, profile_of)
+        """Return the profiles of whole tables; those of single partitions are left out.
+
+        DataHub cannot leave out some columns of a profile: those of a table's oldest profiles are
+        missing where it has more than ``_MAX_COLUMN_POINTS`` of them.
+        """
+        window = {**_window(since, _PAGE), "withNewest": False}
+        asked = {**window, "until": None, "withNewest": True}
+        pages = await self._read("profiles", urns, _SERIES, asked)
+        found = await self._points("profiles", pages, window, since, profile_of)
+        columns = await self._columns(found, since)
+        for urn, runs in found.items():
+            with _understood():
+                by_time = columns.get(urn, {})
+                found[urn] = runs = [replace(r, columns=by_time.get(r.time, ())) for r in runs]
+                for point in pages[urn].get("newest") or ():
+                    newest = profile_of(point)
+                    if runs and newest and newest.time == runs[-1].time:
+                        runs[-1] = with_values(runs[-1], point)
+        return found
+
+    async def _columns(
+        self, tables: Mapping[str, Sequence[Profile]], since: datetime
+    ) -> dict[str, dict[datetime, tuple[ColumnProfile, ...]]]:
+        """Return the columns of each profile by the time of it."""
+        found: dict[str, dict[datetime, tuple[ColumnProfile, ...]]] = {}
+        for urns, limit, most in _packed(tables):
+            window = _window(since, limit)
+            pages = await self._read("columns", urns, len(urns), {**window, "until": None})
+            series = await self._points("columns", pages, window, since, profile_of, most)
+            found |= {urn: {run.time: run.columns for run in runs} for urn, runs in series.items()}
+        return found
 
     async def operations(self, urns: Sequence[str], since: datetime) -> dict[str, list[Operation]]:
-        return await self._series("operations", urns, since, operation_of)
+        window = _window(since, _PAGE)
+        pages = await self._read("operations", urns, _SERIES, {**window, "until": None})
+        return await self._points("operations", pages, window, since, operation_of)
+
+    async def usage(self, urns: Sequence[str], since: datetime) -> dict[str, list[Usage]]:
+        entities = await self._read("usage", urns, _SERIES, {"range": _range(since)})
+        found = {}
+        for urn, entity in entities.items():
+            self._warn_of_missing_right("usage", urn, entity)
+            with _understood():
+                buckets = (entity.get("usageStats") or {}).get("buckets") or ()
+                days = [day for each in buckets if each and (day := usage_of(each)) is not None]
+            kept = [day for day in days if day.time >= since]
+            found[urn] = sorted(kept, key=lambda day: day.time)
+        return found
 
     async def lineage(self, urns: Sequence[str]) -> dict[str, Lineage]:
         """Return the neighbours that are datasets, in the order of their urns."""
@@ -97,6 +159,24 @@ class Reader:
             found[urn] = Lineage(tuple(sorted(above)), tuple(sorted(below)))
         return found
 
+    async def reach(self, urns: Sequence[str], direction: str, limit: int) -> dict[str, Reach]:
+        """Return what each dataset leads to; every neighbour is read once, for all of them."""
+        variables = {"direction": direction, "count": _NEIGHBOURS}
+        entities = await self._read("hops", urns, _LINEAGES, variables)
+        walks = {urn: Walk(urn, limit) for urn in entities}
+        known: dict[str, Hop] = {}
+        for _ in range(_MAX_STEPS):
+            with _understood():
+                known |= {urn: _hop(entity) for urn, entity in entities.items()}
+            for walk in walks.values():
+                walk.step(known)
+            edge = sorted({urn for walk in walks.values() for urn in walk.edge} - known.keys())
+            entities = await read_entities(self._connection, "hops", edge, _LINEAGES, variables)
+            known |= dict.fromkeys(edge, Hop())
+            if not any(walk.edge for walk in walks.values()):
+                break
+        return {urn: walk.reach() for urn, walk in walks.items()}
+
     async def _read(
         self, document: str, urns: Sequence[str], batch_size: int, variables: Raw
     ) -> dict[str, Raw]:
@@ -105,19 +185,23 @@ class Reader:
         entities = await read_entities(self._connection, document, asked, batch_size, variables)
         return {urn: entity for urn, entity in entities.items() if entity.get("exists") is True}
 
-    async def _series(
-        self, document: str, urns: Sequence[str], since: datetime, parse: Callable[[Raw], P | None]
+    async def _points(
+        self,
+        document: str,
+        pages: Mapping[str, Raw],
+        window: Raw,
+        since: datetime,
+        parse: Callable[[Raw], P | None],
+        most: int = _MAX_POINTS,
     ) -> dict[str, list[P]]:
         """Return each series from ``since`` on, oldest first, with no point missing in between.
 
-        A series longer than ``_MAX_POINTS`` loses its oldest points.
+        ``pages`` hold the newest points of each. A series longer than ``most`` loses its oldest.
         """
-        window = {"from": max(0, ceil(since.timestamp() * 1000)), "limit": _PAGE}
         found = {}
-        first_pages = await self._read(document, urns, _SERIES, {**window, "until": None})
-        for urn, entity in first_pages.items():
+        for urn, entity in pages.items():
             self._warn_of_missing_right(document, urn, entity)
-            points = await self._whole(document, urn, entity.get("points") or (), window)
+            points = await self._whole(document, urn, entity.get("points") or (), window, most)
             with _understood():
                 parsed = [point for point in map(parse, points) if point is not None]
             kept = [point for point in parsed if point.time >= since]
@@ -137,12 +221,12 @@ class Reader:
             )
 
     async def _whole(
-        self, document: str, urn: str, page: Sequence[Raw], window: Raw
+        self, document: str, urn: str, page: Sequence[Raw], window: Raw, most: int
     ) -> Sequence[Raw]:
         """Return a series whose newest points are ``page``; DataHub hands out the newest first."""
         points: list[Raw] = []
-        while len(page) >= _PAGE:
-            if len(points) >= _MAX_POINTS:
+        while len(page) >= window["limit"]:
+            if len(points) >= most:
                 _log.warning("%s has more %s than are read; the oldest are missing", urn, document)
                 break
             with _understood():
@@ -157,6 +241,41 @@ class Reader:
         return [*points, *page]
 
 
+def _window(since: datetime, limit: int) -> dict[str, int]:
+    return {"from": max(0, ceil(since.timestamp() * 1000)), "limit": limit}
+
+
+def _range(since: datetime) -> str:
+    """Return the shortest of DataHub's ranges that holds ``since`` and the day it lies in."""
+    days = (datetime.now(UTC) - since) / timedelta(days=1) + 1
+    return next((name for name, length in _RANGES.items() if length >= days), "ALL")
+
+
+def _packed(tables: Mapping[str, Sequence[Profile]]) -> Iterator[tuple[list[str], int, int]]:
+    """Yield datasets whose columns to read at once, the points of each in one answer, and in all.
+
+    An answer holds about ``_COLUMN_PAGE`` columns at most, whatever their tables are like.
+    """
+    batch: list[str] = []
+    held = 0
+    for urn, runs in tables.items():
+        if not runs:
+            continue
+        width = max(1, *(run.column_count or 1 for run in runs))
+        size = width * min(len(runs), _PAGE)
+        if batch and (len(batch) == _SERIES or held + size > _COLUMN_PAGE):
+            yield batch, _PAGE, _MAX_POINTS
+            batch, held = [], 0
+        if width * len(runs) > _COLUMN_PAGE:
+            limit = min(_PAGE, max(10, _COLUMN_PAGE // width))
+            yield [urn], limit, min(_MAX_POINTS, _MAX_COLUMN_POINTS // width)
+            continue
+        batch.append(urn)
+        held += size
+    if batch:
+        yield batch, _PAGE, _MAX_POINTS
+
+
 _NO_NEIGHBOURS: Raw = {way: {"total": 0, "relationships": []} for way in ("upstream", "downstream")}
 
 
@@ -164,6 +283,13 @@ def _neighbours(page: Raw) -> set[str]:
     entities = [relationship["entity"] for relationship in page["relationships"]]
     # Null where the account may not see it.
     return {entity["urn"] for entity in entities if entity and is_dataset(entity["urn"])}
+
+
+def _hop(entity: Raw) -> Hop:
+    page = entity.get("lineage") or _NO_NEIGHBOURS["upstream"]
+    entities = [relationship["entity"] for relationship in page["relationships"]]
+    urns = {each["urn"] for each in entities if each and is_on_the_way(each["urn"])}
+    return Hop(tuple(sorted(urns)), whole=(page["total"] or 0) <= _NEIGHBOURS)
 
 
 @contextmanager

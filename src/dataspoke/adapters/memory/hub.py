@@ -1,9 +1,9 @@
 """A small working hub that lives in memory, for tests of what is built on the port."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from dataspoke.catalogue import Dataset, Lineage, Operation, Profile
+from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Reach, Usage
 from dataspoke.errors import DependencyError, Unauthenticated
 from dataspoke.ports.hub import (
     Access,
@@ -34,6 +34,7 @@ class MemoryHub(Hub):
         self._datasets: dict[str, Dataset] = {}
         self._profiles: dict[str, tuple[Profile, ...]] = {}
         self._operations: dict[str, tuple[Operation, ...]] = {}
+        self._usage: dict[str, tuple[Usage, ...]] = {}
         self._upstream: dict[str, tuple[str, ...]] = {}
         self._actors: dict[str, Actor] = {}
         self._rights: dict[str, Mapping[str, Access | None]] = {}
@@ -49,6 +50,7 @@ class MemoryHub(Hub):
         *,
         profiles: Sequence[Profile] | None = None,
         operations: Sequence[Operation] | None = None,
+        usage: Sequence[Usage] | None = None,
         upstream: Sequence[str] | None = None,
     ) -> None:
         """Add or replace a dataset; what is None stays as it was. Adds no event."""
@@ -57,12 +59,20 @@ class MemoryHub(Hub):
             self._profiles[dataset.urn] = tuple(sorted(profiles, key=lambda run: run.time))
         if operations is not None:
             self._operations[dataset.urn] = tuple(sorted(operations, key=lambda run: run.time))
+        if usage is not None:
+            self._usage[dataset.urn] = tuple(sorted(usage, key=lambda day: day.time))
         if upstream is not None:
             self._upstream[dataset.urn] = tuple(upstream)
 
     def delete(self, urn: str) -> None:
         """Remove a dataset and all that belongs to it."""
-        for kept in (self._datasets, self._profiles, self._operations, self._upstream):
+        for kept in (
+            self._datasets,
+            self._profiles,
+            self._operations,
+            self._usage,
+            self._upstream,
+        ):
             kept.pop(urn, None)
 
     def admit(
@@ -138,18 +148,29 @@ class MemoryHub(Hub):
             if urn in self._datasets
         }
 
-    async def lineage(self, urns: Sequence[str]) -> Mapping[str, Lineage]:
+    async def usage(self, urns: Sequence[str], since: datetime) -> Mapping[str, Sequence[Usage]]:
         self._answer()
         return {
-            urn: Lineage(
-                upstream=self._upstream.get(urn, ()),
-                downstream=tuple(
-                    sorted(below for below, above in self._upstream.items() if urn in above)
-                ),
-            )
+            urn: [day for day in self._usage.get(urn, ()) if day.time >= since]
             for urn in urns
             if urn in self._datasets
         }
+
+    async def lineage(self, urns: Sequence[str]) -> Mapping[str, Lineage]:
+        self._answer()
+        return {
+            urn: Lineage(tuple(self._above(urn)), tuple(self._below(urn)))
+            for urn in urns
+            if urn in self._datasets
+        }
+
+    async def upstream(self, urns: Sequence[str], limit: int) -> Mapping[str, Reach]:
+        self._answer()
+        return {u: _reach(u, self._above, limit) for u in urns if u in self._datasets}
+
+    async def downstream(self, urns: Sequence[str], limit: int) -> Mapping[str, Reach]:
+        self._answer()
+        return {u: _reach(u, self._below, limit) for u in urns if u in self._datasets}
 
     async def write_results(self, results: Sequence[Result]) -> None:
         self._answer()
@@ -184,6 +205,25 @@ class MemoryHub(Hub):
             rejected=tuple(event for event in page if isinstance(event, RejectedEvent)),
         )
 
+    def _above(self, urn: str) -> Sequence[str]:
+        return self._upstream.get(urn, ())
+
+    def _below(self, urn: str) -> Sequence[str]:
+        return sorted(below for below, above in self._upstream.items() if urn in above)
+
     def _answer(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+
+def _reach(urn: str, neighbours: Callable[[str], Sequence[str]], limit: int) -> Reach:
+    steps = {urn: 0}
+    # Grows while it is walked: nearest first.
+    queue = [urn]
+    for each in queue:
+        for neighbour in sorted(neighbours(each)):
+            if neighbour not in steps:
+                steps[neighbour] = steps[each] + 1
+                queue.append(neighbour)
+    found = {each: steps[each] for each in queue[1 : limit + 1]}
+    return Reach(found, complete=len(queue) - 1 <= limit)
