@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from dataspoke.catalogue import Operation, Profile
 from dataspoke.quality.detectors.judging import ADOPT_AFTER_POINTS, FALSE_ALARM_RATE, judge
 from dataspoke.quality.detectors.watches import WATCHES
+from dataspoke.quality.metrics import ages, series_of, update_times
 from dataspoke.quality.model import Check, Judgement, Metric, Point, Status
 
-# Operations reported this close together are one update: a load in several statements.
-_ONE_UPDATE = timedelta(minutes=15)
 _HOUR = timedelta(hours=1)
 # Stands where a detector's name does.
 _DEPRECATED = "deprecated"
@@ -28,54 +27,6 @@ class Verdict:
     check: Check
     judgements: tuple[Judgement, ...]
     failing_since: datetime | None
-
-
-def row_counts(profiles: Sequence[Profile]) -> list[Point]:
-    """Return the row count of each profile that has one, oldest first."""
-    counted = [p for p in profiles if p.row_count is not None]
-    return [Point(p.time, float(p.row_count or 0)) for p in sorted(counted, key=lambda p: p.time)]
-
-
-def update_times(operations: Sequence[Operation], now: datetime) -> list[datetime]:
-    """Return when the dataset was updated up to ``now``, oldest first."""
-    updates: list[datetime] = []
-    for time in sorted(o.time for o in operations if o.time <= now):
-        if updates and time - updates[-1] < _ONE_UPDATE:
-            continue
-        updates.append(time)
-    return updates
-
-
-@dataclass(frozen=True, slots=True)
-class Ages:
-    """Hours since the last update, at each update and at each look, in order of time.
-
-    ``begun_at`` are the updates that the hours are counted from; ``looks`` are the positions of
-    the looks, which end no interval.
-    """
-
-    points: list[Point]
-    begun_at: list[datetime]
-    looks: list[int]
-
-
-def ages(updates: Sequence[datetime], looks: Sequence[datetime]) -> Ages:
-    """Return the ages of a dataset; both arguments are in order, looks before any update drop out.
-
-    A look at the very moment of an update sees it.
-    """
-    found = Ages([], [], [])
-    moments = sorted([*((u, False) for u in updates), *((look, True) for look in looks)])
-    last: datetime | None = None
-    for moment, is_look in moments:
-        if last is not None:
-            if is_look:
-                found.looks.append(len(found.points))
-            found.points.append(Point(moment, (moment - last) / _HOUR))
-            found.begun_at.append(last)
-        if not is_look:
-            last = moment
-    return found
 
 
 def judge_freshness(
@@ -141,8 +92,9 @@ def judge_dataset(
     out, except the last. Nobody owes a deprecated dataset a load: its freshness passes at any age.
     """
     verdicts = []
-    counts = row_counts(profiles)
-    if counts:
+    counted = series_of(profiles, (), (), now).get(Check(Metric.ROW_COUNT))
+    if counted:
+        counts = counted.points
         new = _first_after(counts, judged_until.get(Check(Metric.ROW_COUNT)))
         # No fault lasts longer before it is the new normal.
         start = max(0, new - ADOPT_AFTER_POINTS)
