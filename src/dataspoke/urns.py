@@ -41,3 +41,8 @@ def deterministic_id(*parts: str) -> uuid.UUID:
 def assertion_urn(dataset_urn: str, check: str) -> str:
     """Return the urn of the external assertion that shows the verdict of a check, by its key."""
     return f"urn:li:assertion:{deterministic_id('assertion', dataset_urn, check)}"
+
+
+def incident_urn(alert_id: uuid.UUID) -> str:
+    """Return the urn of the incident that shows an alert in DataHub."""
+    return f"urn:li:incident:{alert_id}"

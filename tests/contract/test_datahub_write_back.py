@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import httpx
 import pytest
@@ -17,26 +18,35 @@ from dataspoke.catalogue import Dataset
 from dataspoke.errors import DependencyRejected
 from dataspoke.localhub.proposals import Proposal
 from dataspoke.localhub.records import Topic as Log
-from dataspoke.ports.hub import Scores
-from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Status
-from dataspoke.urns import assertion_urn
+from dataspoke.ports.hub import Incident, Scores
+from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Severity, Status
+from dataspoke.urns import assertion_urn, incident_urn
 from tests.support.hub_ports import EDITOR, DataHubUnderTest, dataset_urn
 
 T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 ORDERS = dataset_urn("orders")
 QUALITY, HEALTH = PROPERTY_URNS
+RULE = UUID(int=7)
 
 DATASET = """
 query($urn: String!) { dataset(urn: $urn) {
   health { type status }
+  incidents(start: 0, count: 50) { total incidents {
+    urn incidentType customType title description priority startedAt
+    created { time } source { type source { urn } } entity { urn }
+    assignees { ... on CorpUser { urn } }
+    status { state stage message lastUpdated { time actor } }
+  } }
   assertions(start: 0, count: 50) { total assertions {
     urn
     platform { urn }
     info { type description source { type } customAssertion { type entityUrn field { path } } }
     runEvents(status: COMPLETE, limit: 50) { total failed succeeded runEvents {
       timestampMillis runId asserteeUrn status
-      result { type actualAggValue nativeResults { key value } }
+      result { type actualAggValue nativeResults { key value }
+               error { type properties { key value } } }
     } }
   } }
   structuredProperties { properties {
@@ -55,6 +65,10 @@ async def opened() -> AsyncIterator[DataHubUnderTest]:
         yield under_test
 
 
+def ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
+
+
 def shown(under_test: DataHubUnderTest) -> dict[str, Any]:
     answer = httpx.post(
         f"{under_test.running.url}/api/graphql",
@@ -71,9 +85,35 @@ def result(
     value: float,
     metric: Metric = Metric.ROW_COUNT,
     time: datetime = T0,
+    column: str | None = None,
 ) -> Result:
     judgement = Judgement(Point(time, value), status, "seasonal_band", 100.25, 80.0, 120.0, 0.999)
-    return Result(ORDERS, Check(metric), judgement, T0 + DAY)
+    return Result(ORDERS, Check(metric, column), judgement, T0 + DAY)
+
+
+def raised(**facts: Any) -> Incident:
+    return replace(
+        Incident(
+            id=uuid5(NAMESPACE_URL, "alert"),
+            urn=ORDERS,
+            check=Check(Metric.NULL_SHARE, "email"),
+            title="shop.orders.email: null share was 40.0%",
+            description="Seen *today*.",
+            severity=Severity.ERROR,
+            active=True,
+            started_at=T0,
+            raised_at=T0 + HOUR,
+            changed_at=T0 + HOUR,
+        ),
+        **facts,
+    )
+
+
+RESOLVED = {
+    "active": False,
+    "changed_at": T0 + 5 * HOUR,
+    "message": "The check passes again.",
+}
 
 
 def properties(under_test: DataHubUnderTest) -> dict[str, Any]:
@@ -98,7 +138,7 @@ async def test_a_failed_verdict_is_a_failed_assertion_with_what_was_expected(ope
         "entityUrn": ORDERS,
         "field": None,
     }
-    assert "rows" in assertion["info"]["description"]
+    assert "number of rows" in assertion["info"]["description"]
     assert assertion["platform"] == {"urn": "urn:li:dataPlatform:dataspoke"}
     assert run["timestampMillis"] == int(T0.timestamp() * 1000)
     assert (run["asserteeUrn"], run["status"]) == (ORDERS, "COMPLETE")
@@ -127,6 +167,215 @@ async def test_each_metric_has_an_assertion_and_each_point_a_run(opened):
     assert {"type": "ASSERTIONS", "status": "PASS"} in dataset["health"]
 
 
+async def test_a_check_of_a_column_stands_at_the_column(opened):
+    await opened.hub.write_results([result(Status.PASS, 0.02, Metric.NULL_SHARE, column="email")])
+
+    (assertion,) = shown(opened)["assertions"]["assertions"]
+    assert assertion["urn"] == assertion_urn(ORDERS, "null_share:email")
+    assert assertion["info"]["customAssertion"] == {
+        "type": "Column",
+        "entityUrn": ORDERS,
+        "field": {"path": "email"},
+    }
+    assert "of email" in assertion["info"]["description"]
+
+
+@pytest.mark.parametrize("metric", Metric)
+async def test_every_metric_can_be_shown(opened, metric):
+    await opened.hub.write_results([result(Status.PASS, 1.0, metric)])
+    await opened.hub.write_incidents([raised(check=Check(metric))])
+
+    dataset = shown(opened)
+    assert dataset["assertions"]["total"] == dataset["incidents"]["total"] == 1
+
+
+async def test_a_warning_passes_and_says_so(opened):
+    """Any run but a success would turn the dataset red."""
+    await opened.hub.write_results([result(Status.WARN, 12.0)])
+
+    dataset = shown(opened)
+    (run,) = dataset["assertions"]["assertions"][0]["runEvents"]["runEvents"]
+    assert run["result"]["type"] == "SUCCESS"
+    assert {"key": "severity", "value": "WARN"} in run["result"]["nativeResults"]
+    assert {"type": "ASSERTIONS", "status": "PASS"} in dataset["health"]
+
+
+async def test_a_rule_that_cannot_be_evaluated_is_an_error_and_says_why(opened):
+    broken = Judgement(Point(T0, 0.0), Status.ERROR, "rule", detail="There is no column emial.")
+    await opened.hub.write_results(
+        [Result(ORDERS, Check(rule=RULE), broken, T0)], {RULE: "email is filled."}
+    )
+
+    (assertion,) = shown(opened)["assertions"]["assertions"]
+    (run,) = assertion["runEvents"]["runEvents"]
+    assert assertion["info"]["description"] == "email is filled."
+    assert assertion["info"]["customAssertion"]["type"] == "Rule"
+    assert run["result"]["type"] == "ERROR"
+    assert run["result"]["actualAggValue"] is None
+    assert run["result"]["error"] == {
+        "type": "UNKNOWN_ERROR",
+        "properties": [{"key": "message", "value": "There is no column emial."}],
+    }
+
+
+async def test_a_rule_that_says_something_else_is_described_anew(opened):
+    verdict = Judgement(Point(T0, 0.0), Status.PASS, "rule", detail="No value is empty.")
+    results = [Result(ORDERS, Check(rule=RULE), verdict, T0)]
+    for demand in ("email is filled.", "email is filled and unique."):
+        await opened.hub.write_results(results, {RULE: demand})
+
+    (assertion,) = shown(opened)["assertions"]["assertions"]
+    (run,) = assertion["runEvents"]["runEvents"]
+    assert assertion["info"]["description"] == "email is filled and unique."
+    assert {"key": "detail", "value": "No value is empty."} in run["result"]["nativeResults"]
+    assert run["result"]["actualAggValue"] is None
+
+
+async def test_what_an_assertion_is_about_is_written_once(opened):
+    storage = opened.running.storage
+    for day in range(3):
+        await opened.hub.write_results([result(Status.PASS, 1.0, time=T0 + day * DAY)])
+
+    runs, described = (
+        storage.events(Log.TIMESERIES, 0, 1000),
+        storage.events(Log.VERSIONED, 0, 1000),
+    )
+    assert len([event for event in runs if event.type == "assertion"]) == 3
+    assert sorted(event.aspect for event in described if event.type == "assertion") == [
+        "assertionInfo",
+        "assertionKey",
+        "dataPlatformInstance",
+        "status",
+    ]
+
+
+async def test_a_check_that_is_removed_is_not_shown_until_its_next_result(opened):
+    kept = result(Status.PASS, 3.5, Metric.FRESHNESS)
+    gone = result(Status.FAIL, 12.0)
+    await opened.hub.write_results([kept, gone])
+
+    for _ in range(2):
+        await opened.hub.remove_checks(ORDERS, [gone.check, Check(Metric.SIZE)])
+
+    dataset = shown(opened)
+    assert [each["urn"] for each in dataset["assertions"]["assertions"]] == [
+        assertion_urn(ORDERS, "freshness")
+    ]
+    assert {"type": "ASSERTIONS", "status": "PASS"} in dataset["health"]
+    assert not opened.running.storage.existing([assertion_urn(ORDERS, "size")])
+    await opened.hub.write_results([gone])
+    assert shown(opened)["assertions"]["total"] == 2
+
+
+async def test_an_incident_says_what_is_wrong_and_points_to_the_assertion(opened):
+    check = Check(Metric.NULL_SHARE, "email")
+    await opened.hub.write_results([result(Status.FAIL, 0.4, Metric.NULL_SHARE, column="email")])
+
+    await opened.hub.write_incidents([raised()])
+
+    dataset = shown(opened)
+    assert dataset["incidents"]["incidents"] == [
+        {
+            "urn": incident_urn(raised().id),
+            "incidentType": "FIELD",
+            "customType": None,
+            "title": "shop.orders.email: null share was 40.0%",
+            "description": "Seen *today*.",
+            "priority": "HIGH",
+            "startedAt": ms(T0),
+            "created": {"time": ms(T0 + HOUR)},
+            "source": {
+                "type": "ASSERTION_FAILURE",
+                "source": {"urn": assertion_urn(ORDERS, check.key)},
+            },
+            "entity": {"urn": ORDERS},
+            "assignees": [],
+            "status": {
+                "state": "ACTIVE",
+                "stage": None,
+                "message": None,
+                "lastUpdated": {"time": ms(T0 + HOUR), "actor": "urn:li:corpuser:dataspoke"},
+            },
+        }
+    ]
+    assert {"type": "INCIDENTS", "status": "FAIL"} in dataset["health"]
+
+
+async def test_an_incident_that_is_resolved_turns_the_dataset_green(opened):
+    await opened.hub.write_incidents([raised()])
+    await opened.hub.write_incidents([raised(**RESOLVED)])
+
+    dataset = shown(opened)
+    (incident,) = dataset["incidents"]["incidents"]
+    assert incident["status"] == {
+        "state": "RESOLVED",
+        "stage": "FIXED",
+        "message": "The check passes again.",
+        "lastUpdated": {"time": ms(T0 + 5 * HOUR), "actor": "urn:li:corpuser:dataspoke"},
+    }
+    assert {"type": "INCIDENTS", "status": "PASS"} in dataset["health"]
+    await opened.hub.write_incidents([raised(changed_at=T0 + 9 * HOUR)])
+    (incident,) = shown(opened)["incidents"]["incidents"]
+    assert (incident["status"]["state"], incident["status"]["stage"]) == ("ACTIVE", None)
+
+
+async def test_a_false_alarm_asked_for_no_action(opened):
+    await opened.hub.write_incidents([raised(**RESOLVED, false_alarm=True)])
+
+    (incident,) = shown(opened)["incidents"]["incidents"]
+    assert incident["status"]["stage"] == "NO_ACTION_REQUIRED"
+
+
+async def test_incidents_may_be_written_again_and_in_any_order(opened):
+    storage = opened.running.storage
+    await opened.hub.write_incidents([raised(**RESOLVED)])
+    before = shown(opened), len(storage.events(Log.VERSIONED, 0, 1000))
+
+    async with type(opened.hub).open(opened.settings) as other:
+        await other.write_incidents([raised(**RESOLVED), raised()])
+
+    assert (shown(opened), len(storage.events(Log.VERSIONED, 0, 1000))) == before
+
+
+async def test_what_a_person_said_of_an_incident_stays(opened):
+    await opened.hub.write_incidents([raised()])
+    urn = incident_urn(raised().id)
+    said = dict(opened.running.storage.aspects([urn])[urn]["incidentInfo"].value)
+    said |= {
+        "title": "Newsletter form is broken",
+        "priority": 0,
+        "assignees": [{"actor": EDITOR, "assignedAt": {"time": ms(T0), "actor": EDITOR}}],
+        "status": {**said["status"], "stage": "INVESTIGATION"},
+    }
+    opened.running.storage.write([Proposal(urn, "incidentInfo", said)], EDITOR)
+
+    await opened.hub.write_incidents([raised()])
+    (incident,) = shown(opened)["incidents"]["incidents"]
+    assert incident["status"]["stage"] == "INVESTIGATION"
+    await opened.hub.write_incidents([raised(**RESOLVED)])
+
+    (incident,) = shown(opened)["incidents"]["incidents"]
+    assert incident["title"] == "Newsletter form is broken"
+    assert incident["priority"] == "CRITICAL"
+    assert incident["assignees"] == [{"urn": EDITOR}]
+    assert incident["status"]["state"] == "RESOLVED"
+
+
+async def test_a_person_who_resolves_an_incident_later_has_the_last_word(opened):
+    await opened.hub.write_incidents([raised()])
+    urn = incident_urn(raised().id)
+    said = dict(opened.running.storage.aspects([urn])[urn]["incidentInfo"].value)
+    stamp = {"time": ms(T0 + 3 * HOUR), "actor": EDITOR}
+    said["status"] = {"state": "RESOLVED", "lastUpdated": stamp}
+    opened.running.storage.write([Proposal(urn, "incidentInfo", said)], EDITOR)
+
+    await opened.hub.write_incidents([raised()])
+    assert shown(opened)["incidents"]["incidents"][0]["status"]["state"] == "RESOLVED"
+    # It is back: that is news.
+    await opened.hub.write_incidents([raised(changed_at=T0 + 4 * HOUR)])
+    assert shown(opened)["incidents"]["incidents"][0]["status"]["state"] == "ACTIVE"
+
+
 async def test_while_warming_up_nothing_is_written(opened):
     before = opened.running.storage.last_position()
     warming = Judgement(Point(T0, 1.0), Status.WARMING_UP, "none")
@@ -135,6 +384,8 @@ async def test_while_warming_up_nothing_is_written(opened):
     await opened.hub.write_results([])
     await opened.hub.write_scores([Scores(ORDERS, quality=None, health=None)])
     await opened.hub.write_scores([])
+    await opened.hub.write_incidents([])
+    await opened.hub.remove_checks(ORDERS, [Check(Metric.ROW_COUNT)])
 
     assert opened.running.storage.last_position() == before
 
@@ -145,6 +396,8 @@ async def test_where_write_back_is_off_nothing_is_written():
 
         await opened.hub.write_results([result(Status.FAIL, 12.0)])
         await opened.hub.write_scores([Scores(ORDERS, quality=50.0, health=50.0)])
+        await opened.hub.write_incidents([raised()])
+        await opened.hub.remove_checks(ORDERS, [Check(Metric.ROW_COUNT)])
 
         assert opened.running.storage.last_position() == before
 
@@ -235,6 +488,9 @@ async def test_all_that_is_written_carries_the_run_id(opened):
 
     await opened.hub.write_results([result(Status.FAIL, 12.0)])
     await opened.hub.write_scores([Scores(ORDERS, quality=50.0, health=50.0)])
+    await opened.hub.write_incidents([raised()])
+    await opened.hub.write_incidents([raised(**RESOLVED)])
+    await opened.hub.remove_checks(ORDERS, [Check(Metric.ROW_COUNT)])
 
     written = [
         event
@@ -247,6 +503,9 @@ async def test_all_that_is_written_carries_the_run_id(opened):
         "assertionInfo",
         "assertionRunEvent",
         "dataPlatformInstance",
+        "incidentInfo",
+        "incidentKey",
+        "status",
         "propertyDefinition",
         "structuredPropertyKey",
         "structuredProperties",

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
 
@@ -20,8 +21,8 @@ from dataspoke.catalogue import (
     Usage,
 )
 from dataspoke.errors import Unauthenticated
-from dataspoke.ports.hub import Access, Actor, Scores, Topic
-from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Status
+from dataspoke.ports.hub import Access, Actor, Incident, Scores, Topic
+from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Severity, Status
 from tests.support.hub import USERS
 from tests.support.hub_ports import (
     OWNER_TYPE,
@@ -104,6 +105,21 @@ def result(urn: str, status: Status = Status.PASS, value: float = 5.0) -> Result
         Check(Metric.ROW_COUNT),
         Judgement(Point(T0, value), status, "band", 5.0, 4.0, 6.0, 0.5),
         T0,
+    )
+
+
+def incident(urn: str) -> Incident:
+    return Incident(
+        id=UUID(int=1),
+        urn=urn,
+        check=Check(Metric.ROW_COUNT),
+        title="Rows are missing",
+        description="Half of them.",
+        severity=Severity.ERROR,
+        active=True,
+        started_at=T0,
+        raised_at=T0,
+        changed_at=T0,
     )
 
 
@@ -373,6 +389,9 @@ async def test_own_writes_do_not_come_back(under_test):
 
     await hub.write_results([result(a), result(a, Status.FAIL, 9.0)])
     await hub.write_scores([Scores(a, quality=50.0, health=71.4)])
+    await hub.write_incidents([incident(a)])
+    await hub.write_incidents([replace(incident(a), active=False, changed_at=T0 + DAY)])
+    await hub.remove_checks(a, [Check(Metric.ROW_COUNT), Check(Metric.SIZE)])
     under_test.describe(a, "by a person")
 
     seen = {topic: await hub.poll(topic, cursor, 100, NO_WAIT) for topic, cursor in cursors.items()}
@@ -389,3 +408,11 @@ async def test_scores_do_not_bring_a_dataset_into_being(under_test):
 
     assert list(await under_test.hub.datasets([MISSING, dataset_urn("a")])) == [dataset_urn("a")]
     assert [urns async for urns in under_test.hub.scroll(10)] == [[dataset_urn("a")]]
+
+
+async def test_neither_verdicts_nor_incidents_bring_a_dataset_into_being(under_test):
+    await under_test.hub.write_results([result(MISSING, Status.FAIL)])
+    await under_test.hub.write_incidents([incident(MISSING)])
+    await under_test.hub.remove_checks(MISSING, [Check(Metric.ROW_COUNT)])
+
+    assert await under_test.hub.datasets([MISSING]) == {}

@@ -1,12 +1,15 @@
 """GraphQL fields of assertions, incidents and health."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataspoke.localhub.graphql_dataset import points
 from dataspoke.localhub.graphql_entities import Arguments, Node, Reader, field
 from dataspoke.localhub.graphql_entity import pairs
+
+# DataHub keeps a number and shows a word.
+_PRIORITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 
 
 @field("Dataset", "assertions")
@@ -88,8 +91,10 @@ def _run_events(node: Node, reader: Reader, arguments: Arguments) -> dict[str, A
 def _run_event(value: Mapping[str, Any]) -> dict[str, Any]:
     result = value.get("result")
     if result is not None:
-        native = result.get("nativeResults") or {}
-        result = {**result, "nativeResults": pairs(native.items())}
+        native, error = result.get("nativeResults") or {}, result.get("error")
+        if error is not None:
+            error = {**error, "properties": pairs((error.get("properties") or {}).items())}
+        result = {**result, "nativeResults": pairs(native.items()), "error": error}
     return {
         **value,
         "lastObservedMillis": None,
@@ -100,15 +105,29 @@ def _run_event(value: Mapping[str, Any]) -> dict[str, Any]:
 
 @field("Dataset", "incidents")
 def _incidents(node: Node, reader: Reader, arguments: Arguments) -> dict[str, Any]:
-    found = _incidents_of(reader, node.urn, arguments.get("state"))
+    found = _incidents_of(reader, node.urn, arguments)
     start, count = arguments.get("start") or 0, arguments.get("count", 10)
     page = found[start : start + count]
     return {"start": start, "count": len(page), "total": len(found), "incidents": page}
 
 
-def _incidents_of(reader: Reader, urn: str, state: str | None) -> list[Node]:
+def _incidents_of(reader: Reader, urn: str, asked: Arguments) -> list[Node]:
+    """Return the incidents that are not removed and have what is asked for, the newest first."""
     nodes = reader.nodes(reader.sources(urn, "IncidentOn", "incident"))
-    return [node for node in nodes if state in (None, _incident(reader, node)["status"]["state"])]
+    found = [n for n in nodes if not reader.is_removed(n.urn) and _matches(reader, n, asked)]
+    return sorted(found, key=lambda node: -_incident(reader, node)["created"]["time"])
+
+
+def _matches(reader: Reader, node: Node, asked: Arguments) -> bool:
+    status = _incident(reader, node)["status"]
+    assignees = {each.urn for each in _incident_assignees(node, reader, {})}
+    wanted = asked.get("assigneeUrns")
+    return (
+        asked.get("state") in (None, status["state"])
+        and asked.get("stage") in (None, status.get("stage"))
+        and asked.get("priority") in (None, _incident_priority(node, reader, {}))
+        and (not wanted or not assignees.isdisjoint(wanted))
+    )
 
 
 def _incident(reader: Reader, node: Node) -> dict[str, Any]:
@@ -146,6 +165,18 @@ for _name in ("title", "description", "customType", "created", "startedAt"):
     _of_incident(_name)
 
 
+@field("Incident", "priority")
+def _incident_priority(node: Node, reader: Reader, _: Arguments) -> str | None:
+    number = _incident(reader, node).get("priority")
+    return None if number is None else _PRIORITIES[number]
+
+
+@field("Incident", "assignees")
+def _incident_assignees(node: Node, reader: Reader, _: Arguments) -> list[Node]:
+    assignees = _incident(reader, node).get("assignees") or ()
+    return reader.nodes(each["actor"] for each in assignees)
+
+
 @field("Dataset", "health")
 def _health(node: Node, reader: Reader, _: Arguments) -> list[dict[str, Any]]:
     """Assertions and incidents; any latest run other than SUCCESS turns the first red."""
@@ -168,16 +199,29 @@ def _health(node: Node, reader: Reader, _: Arguments) -> list[dict[str, Any]]:
                 "reportedAt": max(run["timestampMillis"] for run in latest.values()),
             }
         )
-    active = _incidents_of(reader, node.urn, "ACTIVE")
+    active = _incidents_of(reader, node.urn, {"state": "ACTIVE"})
     healths.append(
         {
             "type": "INCIDENTS",
             "status": "FAIL" if active else "PASS",
             "message": f"{len(active)} active incident(s)" if active else None,
             "causes": [incident.urn for incident in active],
+            "activeIncidentHealthDetails": _newest_of(reader, active),
         }
     )
     return healths
+
+
+def _newest_of(reader: Reader, active: Sequence[Node]) -> dict[str, Any] | None:
+    if not active:
+        return None
+    updated = [_incident(reader, node)["status"]["lastUpdated"]["time"] for node in active]
+    return {
+        "latestIncidentUrn": active[0].urn,
+        "latestIncidentTitle": _incident(reader, active[0]).get("title"),
+        "lastActivityAt": max(updated),
+        "count": len(active),
+    }
 
 
 def _outcome(run: Mapping[str, Any]) -> str | None:

@@ -3,9 +3,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Reach, Usage
-from dataspoke.quality.model import Result
+from dataspoke.quality.model import Check, Result, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,30 @@ class Scores:
     urn: str
     quality: float | None
     health: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """What is wrong with a dataset, or was, as the hub shows it; ``id`` is that of the alert.
+
+    ``description`` is Markdown. ``started_at`` is when the fault began, ``raised_at`` when it was
+    seen. ``changed_at`` is when it was raised, raised anew or resolved last, which is what
+    ``active`` tells; ``false_alarm`` is of one that was resolved because nothing was wrong, and
+    ``message`` says in a few words how it ended.
+    """
+
+    id: UUID
+    urn: str
+    check: Check
+    title: str
+    description: str
+    severity: Severity
+    active: bool
+    started_at: datetime
+    raised_at: datetime
+    changed_at: datetime
+    false_alarm: bool = False
+    message: str | None = None
 
 
 class Topic(StrEnum):
@@ -140,10 +165,29 @@ class Hub(Protocol):
         """Return the datasets that are made from each one; as ``upstream`` in all else."""
         ...
 
-    async def write_results(self, results: Sequence[Result]) -> None:
+    async def write_results(
+        self, results: Sequence[Result], rules: Mapping[UUID, str] | None = None
+    ) -> None:
         """Show verdicts as external assertions with a run each; safe to repeat.
 
-        A result that is WARMING_UP is not written: DataHub would show it as a failure.
+        ``rules`` says what each rule demands, by its id. A result that is WARMING_UP is not
+        written: DataHub would show it as a failure. One that is WARN passes and says so: DataHub
+        has no warning, and would show the dataset as broken.
+        """
+        ...
+
+    async def remove_checks(self, urn: str, checks: Sequence[Check]) -> None:
+        """Show these checks of a dataset no longer; those not shown stay so. Safe to repeat.
+
+        The next result of one shows it again.
+        """
+        ...
+
+    async def write_incidents(self, incidents: Sequence[Incident]) -> None:
+        """Raise or resolve incidents; safe to repeat and in any order.
+
+        What a person said of one in the hub stays: its title, priority, assignees and stage, and
+        that it is resolved or active where they said so after ``changed_at``.
         """
         ...
 

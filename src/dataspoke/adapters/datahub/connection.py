@@ -87,6 +87,20 @@ class Connection:
 
         return await self.attempt(call, timeout_s)
 
+    async def post(self, path: str, content: Any) -> Any:
+        """Return the JSON that a path answers to ``content``, asked as DataSpoke itself.
+
+        It is tried again as any call: only for what may be done twice.
+        """
+
+        async def call() -> Any:
+            answer = await self._rest.post(
+                f"{self.url}/{path}", json=content, headers=self._headers(None)
+            )
+            return orjson.loads(answer.content)
+
+        return await self.attempt(call, self._timeout_s)
+
     async def attempt(
         self, call: Callable[[], Awaitable[T]], timeout_s: float, own_token: bool = True
     ) -> T:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Self
+from uuid import UUID
 
 from dataspoke.adapters.datahub.access import Callers
 from dataspoke.adapters.datahub.connection import Connection
@@ -13,8 +14,8 @@ from dataspoke.adapters.datahub.reading import Reader
 from dataspoke.adapters.datahub.writing import Writer
 from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Reach, Usage
 from dataspoke.errors import DependencyRejected
-from dataspoke.ports.hub import Access, Actor, EventPage, Hub, HubInfo, Scores, Topic
-from dataspoke.quality.model import Result
+from dataspoke.ports.hub import Access, Actor, EventPage, Hub, HubInfo, Incident, Scores, Topic
+from dataspoke.quality.model import Check, Result
 from dataspoke.settings import HubSettings
 
 # Nothing here is gated by release: one lower bound keeps away those that lack a part of it, such
@@ -102,8 +103,16 @@ class DataHub(Hub):
     async def downstream(self, urns: Sequence[str], limit: int) -> Mapping[str, Reach]:
         return await self._reader.reach(urns, "DOWNSTREAM", limit)
 
-    async def write_results(self, results: Sequence[Result]) -> None:
-        await self._writer.results(results)
+    async def write_results(
+        self, results: Sequence[Result], rules: Mapping[UUID, str] | None = None
+    ) -> None:
+        await self._writer.results(results, rules or {})
+
+    async def remove_checks(self, urn: str, checks: Sequence[Check]) -> None:
+        await self._writer.remove(urn, checks)
+
+    async def write_incidents(self, incidents: Sequence[Incident]) -> None:
+        await self._writer.incidents(incidents)
 
     async def write_scores(self, scores: Sequence[Scores]) -> None:
         await self._writer.scores(scores)

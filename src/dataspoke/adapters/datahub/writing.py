@@ -1,28 +1,39 @@
 """Write-back by the SDK's emitter, off the event loop."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
+from uuid import UUID
 
+from cachetools import TTLCache
 from datahub.emitter.rest_emitter import DataHubRestEmitter, EmitMode
 
 from dataspoke.adapters.datahub.aspects import (
     PROPERTY_URNS,
     Proposal,
-    assertions,
     definitions,
+    describing,
     properties,
+    removal,
+    run,
 )
 from dataspoke.adapters.datahub.connection import Connection
-from dataspoke.adapters.datahub.entities import read_entities
+from dataspoke.adapters.datahub.entities import batches, read_entities
+from dataspoke.adapters.datahub.incidents import INFO, changes
 from dataspoke.errors import DependencyRejected
-from dataspoke.ports.hub import Scores
-from dataspoke.quality.model import Result
+from dataspoke.ports.hub import Incident, Scores
+from dataspoke.quality.model import Check, Result, Status
 from dataspoke.settings import HubSettings
+from dataspoke.urns import assertion_urn, incident_urn
 
 _WRITERS = 4
 _BATCH = 100
+# How many assertions are known to be described, and for how long: three of the four aspects of a
+# verdict are the same each time.
+_MAX_DESCRIBED = 200_000
+_DESCRIBED_S = 3600
 
 
 class Writer:
@@ -49,10 +60,35 @@ class Writer:
         self._threads = ThreadPoolExecutor(_WRITERS, thread_name_prefix="datahub-writer")
         self._defining = asyncio.Lock()
         self._defined = False
+        self._described: TTLCache[str, str] = TTLCache(_MAX_DESCRIBED, _DESCRIBED_S)
 
-    async def results(self, results: Sequence[Result]) -> None:
+    async def results(self, results: Sequence[Result], rules: Mapping[UUID, str]) -> None:
+        """Show each result that was judged; what is known of an assertion goes before its runs."""
+        judged = [each for each in results if each.judgement.status is not Status.WARMING_UP]
+        if not self._enabled or not judged:
+            return
+        said = {
+            assertion_urn(each.urn, each.check.key): (each, _demand(each.check, rules))
+            for each in judged
+        }
+        new = {u: each for u, (each, text) in said.items() if self._described.get(u) != text}
+        described = [aspect for each in new.values() for aspect in describing(each, rules)]
+        await self._emit([*described, *map(run, judged)])
+        self._described.update({urn: said[urn][1] for urn in new})
+
+    async def remove(self, urn: str, checks: Sequence[Check]) -> None:
+        """Show the assertions of these checks no longer; those that are not there stay so."""
+        asked = [assertion_urn(urn, check.key) for check in checks]
         if self._enabled:
-            await self._emit(list(assertions(list(results))))
+            for assertion in asked:
+                self._described.pop(assertion, None)
+            there = await self._aspects("assertion", "assertionInfo", asked)
+            await self._emit([removal(assertion) for assertion in there])
+
+    async def incidents(self, incidents: Sequence[Incident]) -> None:
+        if self._enabled:
+            urns = [incident_urn(each.id) for each in incidents]
+            await self._emit(list(changes(incidents, await self._aspects("incident", INFO, urns))))
 
     async def scores(self, scores: Sequence[Scores]) -> None:
         """Set the scores of the datasets that exist: a patch would bring back one that was deleted.
@@ -89,6 +125,22 @@ class Writer:
         entities = await read_entities(self._connection, "existing", urns, _BATCH, {})
         return {urn for urn, entity in entities.items() if entity.get("exists") is True}
 
+    async def _aspects(
+        self, entity_type: str, name: str, urns: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Return an aspect of each of these that has it, from what is stored, not the index."""
+        found: dict[str, dict[str, Any]] = {}
+        for batch in batches(list(dict.fromkeys(urns)), _BATCH):
+            asked = [{"urn": urn, name: {}} for urn in batch]
+            answer = await self._connection.post(f"openapi/v3/entity/{entity_type}/batchGet", asked)
+            try:
+                found |= {each["urn"]: each[name]["value"] for each in answer if name in each}
+            except (KeyError, TypeError) as error:
+                raise DependencyRejected(
+                    "hub", f"DataHub's entity API answered in an unknown shape ({error!r})."
+                ) from error
+        return found
+
     async def _emit(self, proposals: Sequence[Proposal]) -> None:
         for start in range(0, len(proposals), _BATCH):
             batch = proposals[start : start + _BATCH]
@@ -100,3 +152,8 @@ class Writer:
         await asyncio.get_running_loop().run_in_executor(
             self._threads, partial(self._emitter.emit_mcps, batch, emit_mode=EmitMode.SYNC_PRIMARY)
         )
+
+
+def _demand(check: Check, rules: Mapping[UUID, str]) -> str:
+    """Return what tells one description of a check's assertion from another."""
+    return "" if check.rule is None else rules.get(check.rule, "")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Reach, Usage
 from dataspoke.errors import DependencyError, Unauthenticated
@@ -11,24 +12,27 @@ from dataspoke.ports.hub import (
     EventPage,
     Hub,
     HubInfo,
+    Incident,
     MetadataEvent,
     RejectedEvent,
     Scores,
     Topic,
 )
-from dataspoke.quality.model import Result, Status
+from dataspoke.quality.model import Check, Result, Status
 
 FULL_ACCESS = Access(view_profile=True, view_operations=True, edit_assertions=True, view_usage=True)
 
 
 class MemoryHub(Hub):
-    """Holds what it is given; ``results`` and ``scores`` show what was written to it.
+    """Holds what it is given; ``results``, ``incidents`` and ``scores`` show what was written.
 
     While ``failure`` is set, every call raises it.
     """
 
     def __init__(self) -> None:
         self.results: dict[tuple[str, str, datetime], Result] = {}
+        self.rules: dict[UUID, str] = {}
+        self.incidents: dict[UUID, Incident] = {}
         self.scores: dict[str, Scores] = {}
         self.failure: DependencyError | None = None
         self._datasets: dict[str, Dataset] = {}
@@ -172,12 +176,27 @@ class MemoryHub(Hub):
         self._answer()
         return {u: _reach(u, self._below, limit) for u in urns if u in self._datasets}
 
-    async def write_results(self, results: Sequence[Result]) -> None:
+    async def write_results(
+        self, results: Sequence[Result], rules: Mapping[UUID, str] | None = None
+    ) -> None:
         self._answer()
+        self.rules |= rules or {}
         for result in results:
             if result.judgement.status is not Status.WARMING_UP:
                 key = (result.urn, result.check.key, result.judgement.point.time)
                 self.results[key] = result
+
+    async def remove_checks(self, urn: str, checks: Sequence[Check]) -> None:
+        self._answer()
+        for key in [key for key in self.results if key[0] == urn and Check.parse(key[1]) in checks]:
+            del self.results[key]
+
+    async def write_incidents(self, incidents: Sequence[Incident]) -> None:
+        self._answer()
+        for incident in incidents:
+            old = self.incidents.get(incident.id)
+            if old is None or old.changed_at < incident.changed_at:
+                self.incidents[incident.id] = incident
 
     async def write_scores(self, scores: Sequence[Scores]) -> None:
         self._answer()
