@@ -179,6 +179,51 @@ def test_null_bursts_raise_the_share_of_the_labelled_column(shop: Sample) -> Non
     assert len(bursts) >= 3
 
 
+def test_columns_are_profiled_as_a_profiler_would(shop: Sample) -> None:
+    seen: Counter[str] = Counter()
+    for _, value in _values(shop, "datasetProfile"):
+        rows = value["rowCount"]
+        for field in value.get("fieldProfiles", ()):
+            seen.update(field.keys())
+            assert field["nullCount"] <= rows
+            assert 0 <= field["nullProportion"] <= 1
+            if "mean" in field:
+                assert float(field["min"]) < float(field["mean"]) < float(field["max"])
+                assert float(field["stdev"]) > 0
+            if counts := field.get("distinctValueFrequencies"):
+                assert sum(each["frequency"] for each in counts) == rows
+                assert field["uniqueCount"] == len(counts) == len(field["sampleValues"])
+    assert min(seen[name] for name in ("mean", "uniqueProportion", "sampleValues")) > 500
+
+
+def test_tables_are_queried_by_the_day_and_less_at_weekends(shop: Sample) -> None:
+    queries: dict[str, dict[datetime, int]] = defaultdict(dict)
+    for urn, value in _values(shop, "datasetUsageStatistics"):
+        moment = datetime.fromtimestamp(value["timestampMillis"] / 1000, UTC)
+        assert moment.time() == datetime.min.time()
+        assert 1 <= value["uniqueUserCount"] <= value["totalSqlQueries"]
+        queries[urn][moment] = value["totalSqlQueries"]
+    assert 30 < len(queries) < 70
+    assert not any("kafka" in urn for urn in queries)
+    for days in queries.values():
+        weekend = [count for when, count in days.items() if when.weekday() >= 5]
+        week = [count for when, count in days.items() if when.weekday() < 5]
+        assert sum(weekend) / 2 < sum(week) / 5
+
+
+def test_keys_refer_to_tables_that_have_them(shop: Sample) -> None:
+    schemas = dict(_values(shop, "schemaMetadata"))
+    keyed = {urn for urn, schema in schemas.items() if schema.get("primaryKeys")}
+    referred = [key for schema in schemas.values() for key in schema.get("foreignKeys", ())]
+    assert len(keyed) > 10
+    assert len(referred) > 15
+    for key in referred:
+        assert key["foreignDataset"] in keyed
+        (column,) = key["foreignFields"]
+        name = column.removesuffix(")").rpartition(",")[2]
+        assert schemas[key["foreignDataset"]]["primaryKeys"] == [name]
+
+
 def test_nothing_is_loaded_while_a_load_is_late(shop: Sample) -> None:
     loads: dict[str, list[datetime]] = defaultdict(list)
     for urn, value in _values(shop, "operation"):

@@ -1,7 +1,7 @@
-"""Loads and profiles of a table, day by day, with its faults in them."""
+"""Loads, profiles and queries of a table, day by day, with its faults in them."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataspoke.localhub.sample import columns, usage
 from dataspoke.localhub.sample.catalogue import Series, Table
 from dataspoke.localhub.sample.faults import Fault, FaultKind, Label
+from dataspoke.localhub.sample.usage import Usage
 
 _PROFILED_COLUMNS = 2
 # Tables are profiled in the morning, after the night's loads; a load that is late is not in it.
@@ -59,6 +61,10 @@ def simulate(
         for column in [c for c in table.columns if c.nullable][:_PROFILED_COLUMNS]
     }
     width = 18 * len(table.columns) * rng.uniform(0.8, 1.4)
+    # Of their own numbers, so that they leave rows, loads and empty values as they are.
+    others = np.random.default_rng([seed, zlib.crc32(table.urn.encode()), 1])
+    shown = columns.describe(table, days, nulls, others)
+    queries = usage.draw(table, dates, others)
     last = min(cut, _at(dates[-1 - retired], timedelta(hours=24)))
 
     times = [_at(day, _profile_time(series)) for day in dates]
@@ -79,8 +85,13 @@ def simulate(
     ]
     for day, moment in enumerate(times):
         if moment <= last:
-            shares = {name: share[loaded_on[day]] for name, share in nulls.items()}
-            records.append(_profile(table, moment, int(counts[day]), width, shares))
+            rows_now = int(counts[day])
+            # A profile without a new load shows what the load before it brought.
+            seen = [column.profile(rows_now, int(loaded_on[day])) for column in shown]
+            records.append(_profile(table, moment, rows_now, width, seen))
+    for day, counted in queries.items():
+        if _at(dates[day], timedelta(0)) <= min(cut, last):
+            records.append(_usage(table.urn, dates[day], counted))
     labels = [_label(table.urn, fault, times, loads, last) for fault in faults]
     return Activity(records, [label for label in labels if label.start <= last])
 
@@ -221,8 +232,22 @@ def _operation(urn: str, series: Series, moment: datetime, rows: int) -> dict[st
     )
 
 
+def _usage(urn: str, day: date, counted: Usage) -> dict[str, Any]:
+    return _proposal(
+        urn,
+        "datasetUsageStatistics",
+        {
+            "timestampMillis": int(_at(day, timedelta(0)).timestamp() * 1000),
+            "eventGranularity": {"unit": "DAY", "multiple": 1},
+            "partitionSpec": _FULL_TABLE,
+            "uniqueUserCount": counted.users,
+            "totalSqlQueries": counted.queries,
+        },
+    )
+
+
 def _profile(
-    table: Table, moment: datetime, rows: int, width: float, shares: dict[str, float]
+    table: Table, moment: datetime, rows: int, width: float, columns: list[dict[str, Any]]
 ) -> dict[str, Any]:
     value: dict[str, Any] = {
         "timestampMillis": int(moment.timestamp() * 1000),
@@ -231,16 +256,6 @@ def _profile(
         "columnCount": len(table.columns),
         "sizeInBytes": int(rows * width),
     }
-    if shares:
-        value["fieldProfiles"] = list(_field_profiles(rows, shares))
+    if columns:
+        value["fieldProfiles"] = columns
     return _proposal(table.urn, "datasetProfile", value)
-
-
-def _field_profiles(rows: int, shares: dict[str, float]) -> Iterator[dict[str, Any]]:
-    for name, share in shares.items():
-        nulls = round(rows * share)
-        yield {
-            "fieldPath": name,
-            "nullCount": nulls,
-            "nullProportion": round(nulls / rows, 6) if rows else 0.0,
-        }

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Literal, get_args
@@ -13,6 +13,7 @@ from datahub.emitter.mce_builder import (
     make_dataset_urn,
     make_domain_urn,
     make_group_urn,
+    make_schema_field_urn,
     make_tag_urn,
     make_term_urn,
     make_user_urn,
@@ -68,7 +69,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One dataset. ``retired`` is days since its last load, None while it is in use."""
+    """One dataset. ``retired`` is days since its last load, None while it is in use.
+
+    ``key`` is the column that tells rows apart, None where that is not said.
+    """
 
     urn: str
     platform: str
@@ -83,6 +87,7 @@ class Table:
     retired: int | None
     series: Series | None
     columns: tuple[Column, ...]
+    key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,7 @@ def _table(entry: dict[str, Any]) -> Table:
         retired=entry.get("retired"),
         series=_series(entry["series"]) if "series" in entry else None,
         columns=tuple(_column(line) for line in entry["columns"].strip().splitlines()),
+        key=entry.get("key"),
     )
 
 
@@ -166,8 +172,9 @@ def proposals(catalogue: Catalogue, time_ms: int) -> Iterator[MetadataChangeProp
     """Yield the aspects of every entity, referenced ones before the datasets that need them."""
     yield from _people(catalogue)
     yield from _vocabulary(catalogue)
+    keys = {table.key: table for table in catalogue.tables if table.key is not None}
     for table in catalogue.tables:
-        for aspect in _aspects(table, time_ms):
+        for aspect in _aspects(table, keys, time_ms):
             yield MetadataChangeProposalWrapper(entityUrn=table.urn, aspect=aspect)
 
 
@@ -232,7 +239,7 @@ def _node_urn(node: str) -> str:
     return f"urn:li:glossaryNode:{node}"
 
 
-def _aspects(table: Table, time_ms: int) -> Iterator[Any]:
+def _aspects(table: Table, keys: Mapping[str, Table], time_ms: int) -> Iterator[Any]:
     stamp = aspects.AuditStampClass(time=time_ms, actor=_SYSTEM)
     yield aspects.DatasetPropertiesClass(
         name=table.name.rpartition(".")[2] if table.platform != "kafka" else table.name,
@@ -242,7 +249,7 @@ def _aspects(table: Table, time_ms: int) -> Iterator[Any]:
     yield aspects.SubTypesClass(typeNames=["Topic" if table.platform == "kafka" else "Table"])
     yield aspects.StatusClass(removed=False)
     if table.columns:
-        yield _schema(table, stamp)
+        yield _schema(table, keys, stamp)
     if table.owners:
         yield aspects.OwnershipClass(
             owners=[
@@ -277,7 +284,14 @@ def _aspects(table: Table, time_ms: int) -> Iterator[Any]:
         yield aspects.DeprecationClass(deprecated=True, note=table.deprecated, actor=_SYSTEM)
 
 
-def _schema(table: Table, stamp: aspects.AuditStampClass) -> aspects.SchemaMetadataClass:
+def _schema(
+    table: Table, keys: Mapping[str, Table], stamp: aspects.AuditStampClass
+) -> aspects.SchemaMetadataClass:
+    referred = [
+        (column.name, keys[column.name])
+        for column in table.columns
+        if column.name in keys and table.platform == keys[column.name].platform
+    ]
     return aspects.SchemaMetadataClass(
         schemaName=table.name,
         platform=make_data_platform_urn(table.platform),
@@ -300,6 +314,18 @@ def _schema(table: Table, stamp: aspects.AuditStampClass) -> aspects.SchemaMetad
             )
             for column in table.columns
         ],
+        primaryKeys=None if table.key is None else [table.key],
+        foreignKeys=[
+            aspects.ForeignKeyConstraintClass(
+                name=f"{name}_fkey",
+                foreignFields=[make_schema_field_urn(other.urn, name)],
+                sourceFields=[make_schema_field_urn(table.urn, name)],
+                foreignDataset=other.urn,
+            )
+            for name, other in referred
+            if other is not table
+        ]
+        or None,
     )
 
 
