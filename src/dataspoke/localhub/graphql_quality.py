@@ -112,9 +112,9 @@ def _incidents(node: Node, reader: Reader, arguments: Arguments) -> dict[str, An
 
 
 def _incidents_of(reader: Reader, urn: str, asked: Arguments) -> list[Node]:
-    """Return the incidents that are not removed and have what is asked for, the newest first."""
+    """Return the incidents that have what is asked for, the newest first."""
     nodes = reader.nodes(reader.sources(urn, "IncidentOn", "incident"))
-    found = [n for n in nodes if not reader.is_removed(n.urn) and _matches(reader, n, asked)]
+    found = [node for node in nodes if _matches(reader, node, asked)]
     return sorted(found, key=lambda node: -_incident(reader, node)["created"]["time"])
 
 
