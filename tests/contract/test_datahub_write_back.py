@@ -14,14 +14,17 @@ from datahub.metadata import schema_classes as models
 from datahub.specific.dataset import DatasetPatchBuilder
 
 from dataspoke.adapters.datahub.aspects import PROPERTY_URNS, RUN_ID
+from dataspoke.adapters.datahub.hub import DataHub
 from dataspoke.catalogue import Dataset
 from dataspoke.errors import DependencyRejected
 from dataspoke.localhub.proposals import Proposal
 from dataspoke.localhub.records import Topic as Log
 from dataspoke.ports.hub import Incident, Scores
 from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Severity, Status
+from dataspoke.settings import HubSettings
 from dataspoke.urns import assertion_urn, incident_urn
 from tests.support.hub_ports import EDITOR, DataHubUnderTest, dataset_urn
+from tests.support.scripted import Answer, scripted_server
 
 T0 = datetime(2026, 3, 1, 6, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -328,7 +331,8 @@ async def test_a_false_alarm_asked_for_no_action(opened):
 
 async def test_incidents_may_be_written_again_and_in_any_order(opened):
     storage = opened.running.storage
-    await opened.hub.write_incidents([raised(**RESOLVED)])
+    await opened.hub.write_incidents([raised(**RESOLVED), raised()])
+    assert shown(opened)["incidents"]["incidents"][0]["status"]["state"] == "RESOLVED"
     before = shown(opened), len(storage.events(Log.VERSIONED, 0, 1000))
 
     async with type(opened.hub).open(opened.settings) as other:
@@ -374,6 +378,14 @@ async def test_a_person_who_resolves_an_incident_later_has_the_last_word(opened)
     # It is back: that is news.
     await opened.hub.write_incidents([raised(changed_at=T0 + 4 * HOUR)])
     assert shown(opened)["incidents"]["incidents"][0]["status"]["state"] == "ACTIVE"
+
+
+@pytest.mark.parametrize("answer", [{"elements": []}, [{"incidentInfo": {}}], [7]])
+async def test_an_entity_api_that_answers_something_else_is_refused_by_name(answer):
+    with scripted_server(Answer(answer)) as server:
+        async with DataHub.open(HubSettings(url=server.url)) as hub:
+            with pytest.raises(DependencyRejected, match="entity API"):
+                await hub.write_incidents([raised()])
 
 
 async def test_while_warming_up_nothing_is_written(opened):

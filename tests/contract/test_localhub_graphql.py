@@ -92,7 +92,7 @@ def test_health_names_the_newest_active_incident(hub):
             "type": "INCIDENTS",
             "status": "FAIL",
             "message": "2 active incident(s)",
-            "causes": ["urn:li:incident:new", "urn:li:incident:old"],
+            "causes": ["ACTIVE_INCIDENTS"],
             "activeIncidentHealthDetails": {
                 "latestIncidentUrn": "urn:li:incident:new",
                 "latestIncidentTitle": "new",

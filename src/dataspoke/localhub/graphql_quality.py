@@ -205,7 +205,7 @@ def _health(node: Node, reader: Reader, _: Arguments) -> list[dict[str, Any]]:
             "type": "INCIDENTS",
             "status": "FAIL" if active else "PASS",
             "message": f"{len(active)} active incident(s)" if active else None,
-            "causes": [incident.urn for incident in active],
+            "causes": ["ACTIVE_INCIDENTS"] if active else [],
             "activeIncidentHealthDetails": _newest_of(reader, active),
         }
     )

@@ -33,7 +33,8 @@ def changes(
 
     One that the hub has keeps all but its status, and that as well where it was said later.
     """
-    for incident in incidents:
+    latest = {each.id: each for each in sorted(incidents, key=lambda each: each.changed_at)}
+    for incident in latest.values():
         urn = incident_urn(incident.id)
         if urn not in known:
             yield proposal(urn, _raised(incident))

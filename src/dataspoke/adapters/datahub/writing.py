@@ -134,7 +134,8 @@ class Writer:
             asked = [{"urn": urn, name: {}} for urn in batch]
             answer = await self._connection.post(f"openapi/v3/entity/{entity_type}/batchGet", asked)
             try:
-                found |= {each["urn"]: each[name]["value"] for each in answer if name in each}
+                entities = {each["urn"]: each for each in answer}
+                found |= {u: each[name]["value"] for u, each in entities.items() if name in each}
             except (KeyError, TypeError) as error:
                 raise DependencyRejected(
                     "hub", f"DataHub's entity API answered in an unknown shape ({error!r})."
