@@ -1,6 +1,8 @@
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from dataspoke.quality.notifications.model import Notification, Target
+from dataspoke.quality.notifications.model import Channel, Notification, Target
 
 
 class Notifier(Protocol):
@@ -18,3 +20,17 @@ class Notifier(Protocol):
         Idempotency-Key, a Message-ID or a dedup_key; Slack has nothing of the kind.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Every channel that the settings name, with what sends through it, by name.
+
+    ``default`` is the one for owners who said nothing, None for not telling them. Links lead to
+    the pages of ``datahub_url``.
+    """
+
+    channels: Mapping[str, Channel] = field(default_factory=dict)
+    notifiers: Mapping[str, Notifier] = field(default_factory=dict)
+    default: str | None = None
+    datahub_url: str = ""
