@@ -350,7 +350,7 @@ def _described(section: BaseModel, prefix: str) -> Iterator[Setting]:
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             yield from _described(value, f"{prefix}{name.upper()}__")
-        elif isinstance(value, dict) and value:
+        elif isinstance(value, dict) and any(isinstance(v, BaseModel) for v in value.values()):
             for key, entry in value.items():
                 yield from _described(entry, f"{prefix}{name.upper()}__{key.upper()}__")
         else:
