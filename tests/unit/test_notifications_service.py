@@ -30,7 +30,6 @@ from dataspoke.quality.notifications.model import (
     DeliveryState,
     Event,
     Filter,
-    Notification,
     Preferences,
     QuietHours,
     QuietWindow,
@@ -40,6 +39,7 @@ from dataspoke.quality.notifications.model import (
     Weekday,
 )
 from dataspoke.quality.notifications.service import NotificationService
+from tests.support.mailbox import Mailbox
 
 NOW = datetime(2026, 11, 24, 23, tzinfo=UTC)
 URN = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.orders,PROD)"
@@ -47,23 +47,6 @@ JANE, SALES = "urn:li:corpuser:jane", "urn:li:corpGroup:sales"
 OPS, MAIL = Target("ops"), Target("mail", "jane@example.com")
 NIGHTS = QuietHours("UTC", (QuietWindow(tuple(Weekday), time(22), time(7)),))
 HOUR = timedelta(hours=1)
-
-
-class Mailbox:
-    """A channel that keeps what is sent, and fails as it is told to."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[Notification, Target]] = []
-        self.failures: list[DependencyError] = []
-
-    async def send(self, notification: Notification, target: Target) -> None:
-        if self.failures:
-            raise self.failures.pop(0)
-        self.sent.append((notification, target))
-
-    @property
-    def told(self) -> list[tuple[Target, Event]]:
-        return [(target, one.message.event) for one, target in self.sent]
 
 
 class House:
