@@ -24,8 +24,9 @@ _WEBHOOK_TYPE = {
 
 def title(message: Message) -> str:
     """Return one line: what happened to which check of which dataset."""
-    test = "[Test] " if message.test else ""
-    return f"{test}{_happened(message)}: {message.check} of {message.dataset}"
+    if message.test:
+        return "Test of DataSpoke's notifications"
+    return f"{_happened(message)}: {message.check} of {message.dataset}"
 
 
 def facts(message: Message) -> Iterator[tuple[str, str]]:

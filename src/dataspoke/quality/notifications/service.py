@@ -289,7 +289,7 @@ def _test_message(now: datetime) -> Message:
         dataset="test",
         platform="dataspoke",
         check="test",
-        summary="This is a test of DataSpoke's notifications. Nothing is wrong.",
+        summary="This channel works. Nothing is wrong.",
         since=now,
         at=now,
         test=True,
