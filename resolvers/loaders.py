@@ -12,7 +12,8 @@ from dataspoke.health.model import HealthScore
 from dataspoke.knowledge.model import Hit
 from dataspoke.ports.hub import Actor
 from dataspoke.quality.model import Alert, DatasetQuality, MonitorSettings, Result
-from dataspoke.resolvers.services import Alerts, Services
+from dataspoke.quality.notifications.model import Delivery
+from dataspoke.resolvers.services import Alerts, Notifications, Services
 
 T = TypeVar("T")
 Load = Callable[[Actor, Sequence[str]], Awaitable[Mapping[str, T]]]
@@ -38,6 +39,9 @@ class Loaders:
         self.victims: DataLoader[UUID, Sequence[Alert]] = DataLoader(
             self._victims(services.alerts), cache=cache
         )
+        self.deliveries: DataLoader[Alert, Sequence[Delivery] | None] = DataLoader(
+            self._deliveries(services.notifications), cache=cache
+        )
         self.monitors: DataLoader[str, MonitorSettings | None] = DataLoader(
             self._by_urn(services.monitors.settings_for), cache=cache
         )
@@ -62,6 +66,15 @@ class Loaders:
         async def batch(causes: list[UUID]) -> list[Sequence[Alert]]:
             found = await alerts.explained_by(await self._actor(), tuple(dict.fromkeys(causes)))
             return [found.get(cause, ()) for cause in causes]
+
+        return batch
+
+    def _deliveries(
+        self, notifications: Notifications
+    ) -> Callable[[list[Alert]], Awaitable[list[Sequence[Delivery] | None]]]:
+        async def batch(alerts: list[Alert]) -> list[Sequence[Delivery] | None]:
+            found = await notifications.deliveries_for(await self._actor(), alerts)
+            return [found.get(alert.id) for alert in alerts]
 
         return batch
 

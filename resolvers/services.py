@@ -20,6 +20,7 @@ from dataspoke.quality.model import (
     MonitorSettings,
     Result,
 )
+from dataspoke.quality.notifications.model import Channel, Delivery, Preferences, Target
 from dataspoke.status import Component, Status
 
 
@@ -92,6 +93,24 @@ class Monitors(Protocol):
     async def configure(self, actor: Actor, settings: MonitorSettings) -> MonitorSettings: ...
 
 
+class Notifications(Protocol):
+    """Channels, what people want to hear, and what was sent."""
+
+    async def channels(self, actor: Actor) -> Sequence[Channel]: ...
+
+    async def preferences_for(self, actor: Actor, team: str | None) -> Preferences: ...
+
+    async def save_preferences(
+        self, actor: Actor, team: str | None, wanted: Preferences
+    ) -> Preferences: ...
+
+    async def send_test(self, actor: Actor, target: Target) -> None: ...
+
+    async def deliveries_for(
+        self, actor: Actor, alerts: Sequence[Alert]
+    ) -> Mapping[UUID, Sequence[Delivery]]: ...
+
+
 class Health(Protocol):
     """Metadata health. What the actor may not see is absent, never an error."""
 
@@ -127,6 +146,7 @@ class Services:
     quality: Quality
     alerts: Alerts
     monitors: Monitors
+    notifications: Notifications
     health: Health
     knowledge: Knowledge
     operations: Operations

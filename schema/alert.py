@@ -7,10 +7,12 @@ import strawberry
 from dataspoke.quality import model
 from dataspoke.quality.model import AlertState, FeedbackKind, Metric, Severity
 from dataspoke.resolvers import alerts as resolve
+from dataspoke.resolvers import notifications as resolve_notifications
 from dataspoke.schema.check import QualityCheck
 from dataspoke.schema.connection import Connection, edges, page_info
 from dataspoke.schema.enum import describe
 from dataspoke.schema.info import Info
+from dataspoke.schema.notifications import NotificationDelivery
 from dataspoke.schema.reference import DatasetReference, dataset
 
 describe(
@@ -103,6 +105,14 @@ class QualityAlert:
     async def victims(self, info: Info) -> list["QualityAlert"] | None:
         found = await resolve.explained_by(info.context, self.alert.id)
         return [QualityAlert.of(alert) for alert in found]
+
+    @strawberry.field(
+        description="What was sent of it, or is to be, oldest first; null where the caller may "
+        "not edit the dataset's assertions."
+    )
+    async def deliveries(self, info: Info) -> list[NotificationDelivery] | None:
+        found = await resolve_notifications.deliveries(info.context, self.alert)
+        return None if found is None else [NotificationDelivery.of(one) for one in found]
 
     @classmethod
     def of(cls, alert: model.Alert) -> "QualityAlert":

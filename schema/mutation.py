@@ -17,6 +17,7 @@ from dataspoke.schema.failure import (
 )
 from dataspoke.schema.info import Info
 from dataspoke.schema.monitor import MonitorMutation
+from dataspoke.schema.notifications import NotificationMutation
 
 
 @strawberry.type(description="Scans wait for a worker.")
@@ -71,7 +72,7 @@ AlertId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="T
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(MonitorMutation):
+class Mutation(MonitorMutation, NotificationMutation):
     @strawberry.mutation(
         description="Scans datasets soon. The caller must be allowed to edit their assertions, or "
         "to manage DataHub where all are to be scanned."

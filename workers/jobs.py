@@ -8,6 +8,7 @@ from dataspoke.health.service import HealthService
 from dataspoke.knowledge.service import KnowledgeService
 from dataspoke.ports.store import JobKind, Lease
 from dataspoke.quality.alerting import AlertService
+from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.service import QualityService
 
 # Does a job with its payload, and marks it done under the lease in the transaction that saves
@@ -19,6 +20,7 @@ def work_table(
     *,
     quality: QualityService,
     alerts: AlertService,
+    notifications: NotificationService,
     health: HealthService,
     knowledge: KnowledgeService,
 ) -> Mapping[JobKind, Work]:
@@ -31,6 +33,9 @@ def work_table(
         ),
         JobKind.WAKE_ALERT: lambda lease, payload: alerts.wake(lease, UUID(payload["alert"])),
         JobKind.ANNOUNCE_ALERTS: lambda lease, payload: alerts.announce(lease),
+        JobKind.DELIVER_NOTIFICATION: lambda lease, payload: notifications.deliver(
+            lease, UUID(payload["notification"])
+        ),
         JobKind.AUDIT_ALL: lambda lease, payload: health.audit_all(lease),
         JobKind.AUDIT_DATASETS: lambda lease, payload: health.audit(lease, payload["urns"]),
         JobKind.WRITE_BACK_HEALTH: lambda lease, payload: health.write_back(lease, payload["urns"]),

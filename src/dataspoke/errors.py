@@ -20,6 +20,7 @@ Adapters translate the errors of their libraries into these. Two places render t
 (to ``extensions.code``) and the worker (to a retry or a dead letter).
 """
 
+from datetime import timedelta
 from typing import ClassVar
 
 
@@ -84,14 +85,18 @@ class ConfigurationError(DataSpokeError):
 class DependencyError(DataSpokeError):
     """What DataSpoke depends on failed.
 
-    ``port`` names it: hub, store, vectors, queue, embedder, feed or compute.
+    ``port`` names it: hub, store, vectors, queue, embedder, feed, compute or notifier.
+    ``retry_after`` is how long it asked to be left alone; None where it named no time.
     """
 
     code = "DEPENDENCY"
 
-    def __init__(self, port: str, public_message: str) -> None:
+    def __init__(
+        self, port: str, public_message: str, retry_after: timedelta | None = None
+    ) -> None:
         super().__init__(public_message)
         self.port = port
+        self.retry_after = retry_after
 
 
 class DependencyTimeout(DependencyError):

@@ -12,6 +12,7 @@ import httpx
 from dataspoke.adapters.arq import ArqQueue
 from dataspoke.adapters.datahub.hub import DataHub
 from dataspoke.adapters.embedders import LocalEmbedder, OpenAIEmbedder
+from dataspoke.adapters.notifiers.channels import open_channels
 from dataspoke.adapters.postgres import migrate
 from dataspoke.adapters.postgres.engine import create_engine
 from dataspoke.adapters.postgres.jobs import PostgresJobs
@@ -30,6 +31,7 @@ from dataspoke.ports.store import Jobs, Store
 from dataspoke.ports.vectors import Vectors
 from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.monitoring import MonitorService
+from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.service import QualityService
 from dataspoke.settings import EmbedderSettings, Settings
 from dataspoke.status import StatusService
@@ -63,6 +65,7 @@ class Runtime:
     quality: QualityService
     alerts: AlertService
     monitors: MonitorService
+    notifications: NotificationService
     health: HealthService
     knowledge: KnowledgeService
     operations: StatusService
@@ -89,6 +92,8 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             await stack.enter_async_context(compute)
         embedder = await _embedder(settings.embedder, stack)
         clock = SystemClock()
+        channels = await stack.enter_async_context(open_channels(settings.notifications, clock))
+        notifications = NotificationService(hub, store, clock, channels)
         yield Runtime(
             hub=hub,
             store=store,
@@ -98,8 +103,9 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             wake_ups=queue,
             embedder=embedder,
             quality=QualityService(hub, store, feed, compute, clock, settings.quality),
-            alerts=AlertService(hub, store, feed, clock),
+            alerts=AlertService(hub, store, feed, clock, notifications),
             monitors=MonitorService(hub, store),
+            notifications=notifications,
             health=HealthService(hub, store, clock),
             knowledge=KnowledgeService(hub, store, vectors, embedder),
             operations=StatusService(

@@ -1,11 +1,22 @@
 """All settings, in one model. Entry points build it; everything else is given its part."""
 
+import base64
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from dataspoke.quality.model import Dimension
@@ -14,6 +25,9 @@ from dataspoke.quality.model import Dimension
 _PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 
 Seconds = Annotated[float, Field(gt=0)]
+# One mailbox without a display name; nothing in it can start a new line of a header.
+EmailAddress = Annotated[str, Field(pattern=r"^[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+$", max_length=254)]
+ChannelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=50)]
 
 
 class _Section(BaseModel):
@@ -135,6 +149,118 @@ class SubgraphSettings(_Section):
     )
 
 
+class _ChannelSettings(_Section):
+    """What every channel has. Filters hold urns; an empty one lets any alert pass."""
+
+    broadcast: bool = Field(
+        default=True,
+        description="Send every alert that passes the filters, not only what people ask for.",
+    )
+    severity_at_least: Literal["WARN", "ERROR"] = Field(
+        default="WARN", description="Mildest alerts to send."
+    )
+    platforms: list[str] = Field(default=[], description="Platforms whose alerts are sent.")
+    domains: list[str] = Field(default=[], description="Domains whose alerts are sent.")
+    tags: list[str] = Field(default=[], description="Tags whose alerts are sent.")
+    owners: list[str] = Field(default=[], description="Users and groups whose alerts are sent.")
+
+
+class SlackSettings(_ChannelSettings):
+    """An incoming webhook of Slack."""
+
+    kind: Literal["slack"]
+    url: SecretStr = Field(description="Address of the incoming webhook.")
+
+    _is_address = field_validator("url")(lambda url: _require_address(url))
+
+
+class SmtpSettings(_ChannelSettings):
+    """A mail server."""
+
+    kind: Literal["smtp"]
+    host: str = Field(description="Name of the server.")
+    port: int = Field(default=587, ge=1, le=65535, description="Its port.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description="TLS after the greeting (587), from the first byte on (465), or never.",
+    )
+    username: str = Field(default="", description="User to log in as; empty for no login.")
+    password: SecretStr = Field(default=SecretStr(""), description="The user's password.")
+    sender: EmailAddress = Field(description="Address that mail comes from.")
+    to: list[EmailAddress] = Field(default=[], description="Who gets what is broadcast.")
+    recipient_domains: list[str] = Field(
+        default=[],
+        description="Domains to which people may have mail sent; the sender's if empty.",
+    )
+
+
+class PagerDutySettings(_ChannelSettings):
+    """A service of PagerDuty, by its Events API v2."""
+
+    kind: Literal["pagerduty"]
+    routing_key: SecretStr = Field(description="Integration key of the service.")
+    url: HttpUrl = Field(
+        default=HttpUrl("https://events.pagerduty.com/v2/enqueue"),
+        description="Address for events; that of the European region differs.",
+    )
+
+
+class WebhookSettings(_ChannelSettings):
+    """Any endpoint that takes JSON, signed as Standard Webhooks describes."""
+
+    kind: Literal["webhook"]
+    url: SecretStr = Field(description="Address of the endpoint.")
+    secret: SecretStr = Field(
+        description="Key of the signature: whsec_ and 24 to 64 bytes in Base64."
+    )
+
+    _is_address = field_validator("url")(lambda url: _require_address(url))
+
+    @field_validator("secret")
+    @classmethod
+    def _is_key(cls, secret: SecretStr) -> SecretStr:
+        # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+        try:
+            text = secret.get_secret_value().removeprefix("whsec_")
+            size = len(base64.b64decode(text, validate=True))
+        except ValueError:
+            size = 0
+        if not 24 <= size <= 64:
+            raise ValueError("must be whsec_ and 24 to 64 bytes in Base64")
+        return secret
+
+
+ChannelSettings = Annotated[
+    SlackSettings | SmtpSettings | PagerDutySettings | WebhookSettings,
+    Field(discriminator="kind"),
+]
+
+
+class NotificationSettings(_Section):
+    """Who is told about alerts, and where."""
+
+    channels: dict[ChannelName, ChannelSettings] = Field(
+        default={},
+        description="Channels by name: `DATASPOKE_NOTIFICATIONS__CHANNELS__OPS__KIND` sets the "
+        "kind of `ops`. See docs/notifications.md.",
+    )
+    default_channel: str = Field(
+        default="",
+        description="Channel by which owners who said nothing hear of their datasets; none if "
+        "empty.",
+    )
+    datahub_url: HttpUrl = Field(
+        default=HttpUrl("http://127.0.0.1:9002"),
+        description="Address of DataHub's own pages, for links.",
+    )
+    allowed_networks: list[IPvAnyNetwork] = Field(
+        default=[],
+        description="Networks that messages may go to over HTTP although they are private, such "
+        "as 10.1.0.0/16.",
+    )
+    timeout_s: Seconds = Field(default=10, description="Longest wait for one receiver.")
+
+
 class Settings(BaseSettings):
     """Read from the environment: ``DATASPOKE_HUB__URL`` sets ``hub.url``."""
 
@@ -152,6 +278,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     quality: QualitySettings = QualitySettings()
     subgraph: SubgraphSettings = SubgraphSettings()
+    notifications: NotificationSettings = NotificationSettings()
 
 
 def problems(settings: Settings) -> list[str]:
@@ -223,6 +350,9 @@ def _described(section: BaseModel, prefix: str) -> Iterator[Setting]:
         value = getattr(section, name)
         if isinstance(value, BaseModel):
             yield from _described(value, f"{prefix}{name.upper()}__")
+        elif isinstance(value, dict) and any(isinstance(v, BaseModel) for v in value.values()):
+            for key, entry in value.items():
+                yield from _described(entry, f"{prefix}{name.upper()}__{key.upper()}__")
         else:
             yield Setting(
                 f"{prefix}{name.upper()}",
@@ -232,8 +362,21 @@ def _described(section: BaseModel, prefix: str) -> Iterator[Setting]:
             )
 
 
+def _require_address(url: SecretStr) -> SecretStr:
+    # Only that it is one; the message must not repeat it, as whoever knows it may post.
+    try:
+        HttpUrl(url.get_secret_value())
+    except ValidationError:
+        raise ValueError("must be an address that begins with https://") from None
+    return url
+
+
 def _shown(value: object) -> str:
+    if value is PydanticUndefined:
+        return "(required)"
     if isinstance(value, SecretStr):
         text = value.get_secret_value()
+        if text.startswith(("http://", "https://")):
+            return "***"  # its path is the secret
         return _PASSWORD.sub(r"\1***@", text) if "://" in text else "***" if text else "(empty)"
-    return "(empty)" if value in ("", None, []) else str(value)
+    return "(empty)" if value in ("", None, [], {}) else str(value)

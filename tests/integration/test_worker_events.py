@@ -26,8 +26,10 @@ from dataspoke.embedded.valkey import Valkey
 from dataspoke.health.service import HealthService
 from dataspoke.knowledge.service import KnowledgeService
 from dataspoke.ports.hub import MetadataEvent, Topic
+from dataspoke.ports.notifier import Channels
 from dataspoke.ports.store import JobKind
 from dataspoke.quality.alerting import AlertService
+from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.service import QualityService
 from dataspoke.settings import QualitySettings, RedisSettings, StoreSettings, WorkerSettings
 from dataspoke.workers.jobs import work_table
@@ -65,6 +67,7 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
         await connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)}"))
     made = World(engine, MemoryHub(), PostgresStore(engine), PostgresJobs(engine), MemoryVectors())
     settings, clock, stop = RedisSettings(url=valkey.url), SystemClock(), asyncio.Event()
+    notifications = NotificationService(made.hub, made.store, clock, Channels())
     async with (
         ArqQueue(settings) as queue,
         RedisFeed(settings) as feed,
@@ -82,7 +85,8 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
                         clock,
                         QualitySettings(grouping_wait_s=0),
                     ),
-                    alerts=AlertService(made.hub, made.store, feed, clock),
+                    alerts=AlertService(made.hub, made.store, feed, clock, notifications),
+                    notifications=notifications,
                     health=HealthService(made.hub, made.store, clock),
                     knowledge=KnowledgeService(made.hub, made.store, made.vectors, None),
                 ),

@@ -25,6 +25,7 @@ from dataspoke.health.model import Finding, HealthScore
 from dataspoke.health.service import HealthService
 from dataspoke.knowledge.service import KnowledgeService
 from dataspoke.ports.hub import Access, Actor
+from dataspoke.ports.notifier import Channels
 from dataspoke.ports.store import AlertQuery
 from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.model import (
@@ -42,6 +43,7 @@ from dataspoke.quality.model import (
     Status,
 )
 from dataspoke.quality.monitoring import MonitorService
+from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.service import QualityService
 from dataspoke.resolvers.services import Services
 from dataspoke.settings import QualitySettings, SubgraphSettings
@@ -151,7 +153,12 @@ class Subgraph:
     ``calls`` counts what the services asked of hub, store and index, by the name of the method.
     """
 
-    def __init__(self, settings: SubgraphSettings | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        settings: SubgraphSettings | None = None,
+        channels: Channels | None = None,
+        **options: Any,
+    ) -> None:
         self.calls: Counter[str] = Counter()
         self.clock = MemoryClock(NOW)
         self.hub = MemoryHub()
@@ -163,11 +170,15 @@ class Subgraph:
         store: Any = Counted(self.store, self.calls)
         vectors: Any = Counted(self.vectors, self.calls)
         self.knowledge = KnowledgeService(hub, store, vectors, self.embedder)
+        self.notifications = NotificationService(
+            hub, store, self.clock, Channels() if channels is None else channels
+        )
         self.services = Services(
             quality=QualityService(
                 hub, store, self.feed, InlineCompute(), self.clock, QualitySettings()
             ),
-            alerts=AlertService(hub, store, self.feed, self.clock),
+            alerts=AlertService(hub, store, self.feed, self.clock, self.notifications),
+            notifications=self.notifications,
             monitors=MonitorService(hub, store),
             health=HealthService(hub, store, self.clock),
             knowledge=self.knowledge,

@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor",
     "hub",
     "jobs",
+    "notifications",
     "scan",
     "schema",
     "search",

@@ -28,6 +28,7 @@ from dataspoke.errors import (
     Unauthenticated,
 )
 from dataspoke.ports.hub import Access, Actor
+from dataspoke.ports.notifier import Channels
 from dataspoke.ports.store import JobKind, Lease
 from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.model import (
@@ -41,6 +42,7 @@ from dataspoke.quality.model import (
     Status,
 )
 from dataspoke.quality.monitoring import MonitorService
+from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.service import QualityService
 from dataspoke.settings import QualitySettings
 
@@ -89,7 +91,8 @@ class House:
             self.clock,
             QualitySettings(grouping_wait_s=0),
         )
-        self.alerts = AlertService(self.hub, self.store, feed, self.clock)
+        notifications = NotificationService(self.hub, self.store, self.clock, Channels())
+        self.alerts = AlertService(self.hub, self.store, feed, self.clock, notifications)
         self.monitors = MonitorService(self.hub, self.store)
         self.service = self.hub.admit("service", "urn:li:corpuser:dataspoke", can_manage=True)
 

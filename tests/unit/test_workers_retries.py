@@ -55,3 +55,17 @@ def test_waits_double_and_stay_within_bounds(attempt: int, jitter: float) -> Non
     assert wait is not None
     whole = min(0.5 * 2 ** min(attempt - 1, 50), 300)
     assert whole / 2 - 1e-6 <= wait.total_seconds() <= whole + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [
+        (timedelta(seconds=30), timedelta(seconds=30)),
+        (timedelta(days=1), timedelta(hours=1)),
+        # Sooner than it would be tried again anyway.
+        (timedelta(0), timedelta(seconds=1)),
+    ],
+)
+def test_a_dependency_that_asks_for_time_gets_it(asked: timedelta, waited: timedelta) -> None:
+    error = DependencyUnavailable("notifier", "too many requests", retry_after=asked)
+    assert next_try(error, attempt=2, max_attempts=4, jitter=1.0) == waited

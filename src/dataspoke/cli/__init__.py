@@ -8,7 +8,16 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from dataspoke.cli import api, configuration, database, demo, doctor, jobs, processes
+from dataspoke.cli import (
+    api,
+    configuration,
+    database,
+    demo,
+    doctor,
+    jobs,
+    notifications,
+    processes,
+)
 from dataspoke.errors import DataSpokeError
 from dataspoke.settings import variable_of
 
@@ -29,6 +38,7 @@ app.command()(api.scan)
 app.command()(doctor.doctor)
 app.add_typer(database.app, name="db")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(notifications.app, name="notifications")
 app.add_typer(configuration.schema, name="schema")
 app.add_typer(configuration.config, name="config")
 

@@ -52,6 +52,7 @@ async def _serve_subgraph(settings: Settings) -> None:
             quality=runtime.quality,
             alerts=runtime.alerts,
             monitors=runtime.monitors,
+            notifications=runtime.notifications,
             health=runtime.health,
             knowledge=runtime.knowledge,
             operations=runtime.operations,
@@ -86,6 +87,7 @@ async def _work(settings: Settings) -> None:
         work = work_table(
             quality=runtime.quality,
             alerts=runtime.alerts,
+            notifications=runtime.notifications,
             health=runtime.health,
             knowledge=runtime.knowledge,
         )

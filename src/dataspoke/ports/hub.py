@@ -20,11 +20,15 @@ class HubInfo:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A caller known to the hub. ``token`` is what they sent, to ask the hub in their name."""
+    """A caller known to the hub. ``token`` is what they sent, to ask the hub in their name.
+
+    ``groups`` are the urns of the groups that they are a member of.
+    """
 
     urn: str
     token: str = field(repr=False)
     can_manage: bool = False
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

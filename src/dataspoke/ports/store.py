@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from dataspoke.health.model import HealthScore
+from dataspoke.ports.notifications import NotificationReads, NotificationWrites
 from dataspoke.ports.queue import WakeUp
 from dataspoke.quality.model import (
     Alert,
@@ -39,6 +40,7 @@ class JobKind(StrEnum):
     WRITE_BACK_QUALITY = "write_back_quality"  # urn
     WAKE_ALERT = "wake_alert"  # alert
     ANNOUNCE_ALERTS = "announce_alerts"
+    DELIVER_NOTIFICATION = "deliver_notification"  # notification
     AUDIT_ALL = "audit_all"
     AUDIT_DATASETS = "audit_datasets"  # urns
     WRITE_BACK_HEALTH = "write_back_health"  # urns
@@ -103,7 +105,7 @@ class AlertQuery:
     limit: int = 50
 
 
-class Transaction(Protocol):
+class Transaction(NotificationWrites, Protocol):
     """What is saved together or not at all."""
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> None: ...
@@ -165,7 +167,7 @@ class Transaction(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(NotificationReads, Protocol):
     """Reads are plural: as many statements for fifty datasets as for one.
 
     Raises DependencyUnavailable or DependencyTimeout with port ``store`` where it is down.

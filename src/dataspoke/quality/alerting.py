@@ -23,6 +23,7 @@ from dataspoke.quality.model import (
     Feedback,
     FeedbackKind,
 )
+from dataspoke.quality.notifications.service import NotificationService
 
 _log = logging.getLogger(__name__)
 
@@ -35,11 +36,19 @@ _HOPS = 5
 class AlertService:
     """Shows each caller the alerts they may see, and changes them in their name."""
 
-    def __init__(self, hub: Hub, store: Store, feed: Feed, clock: Clock) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        store: Store,
+        feed: Feed,
+        clock: Clock,
+        notifications: NotificationService,
+    ) -> None:
         self._hub = hub
         self._store = store
         self._feed = feed
         self._clock = clock
+        self._notifications = notifications
 
     async def active_for(self, actor: Actor, urns: Sequence[str]) -> Mapping[str, Sequence[Alert]]:
         """Return the visible alerts that have not ended, newest first."""
@@ -188,8 +197,13 @@ class AlertService:
         active = [a for of in (await self._store.active_alerts(None)).values() for a in of]
         causes = life.explain(active, await self._upstream({a.urn for a in active}))
         grouped = [replace(a, cause=causes[a.id]) for a in active if a.cause != causes[a.id]]
+        explained = [
+            replace(c, alert=replace(c.alert, cause=causes.get(c.alert.id))) for c in changes
+        ]
+        outgoing = await self._notifications.plan(explained, active)
         async with self._store.transaction(lease) as tx:
             regrouped = await tx.save_alerts(grouped)
+            await self._notifications.enqueue(tx, outgoing)
             if changes:
                 await tx.save_cursor(_ANNOUNCED, str(changes[-1].cursor), previous)
             if regrouped or len(changes) == _CHANGES:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import TTLCache
 
@@ -22,6 +22,12 @@ _MAX_ACTORS = 10_000
 _MAX_RIGHTS = 100_000
 
 
+class _Known(NamedTuple):
+    urn: str
+    can_manage: bool
+    groups: tuple[str, ...]
+
+
 class Callers:
     """Callers of DataSpoke. An error of the hub is raised and never remembered.
 
@@ -30,18 +36,18 @@ class Callers:
 
     def __init__(self, connection: Connection, ttl_s: float) -> None:
         self._connection = connection
-        self._actors: _Remembered[str, tuple[str, bool]] = _Remembered(_MAX_ACTORS, ttl_s)
+        self._actors: _Remembered[str, _Known] = _Remembered(_MAX_ACTORS, ttl_s)
         self._rights: _Remembered[tuple[str, str], Access | None] = _Remembered(_MAX_RIGHTS, ttl_s)
 
     async def actor(self, token: str) -> Actor:
         """Return whose token it is; raises Unauthenticated where the hub does not accept it."""
         digest = _digest(token)
 
-        async def ask(_: Sequence[str]) -> Mapping[str, tuple[str, bool]]:
+        async def ask(_: Sequence[str]) -> Mapping[str, _Known]:
             return {digest: await self._ask_who(token)}
 
-        urn, can_manage = (await self._actors.get([digest], ask))[digest]
-        return Actor(urn, token, can_manage)
+        known = (await self._actors.get([digest], ask))[digest]
+        return Actor(known.urn, token, known.can_manage, known.groups)
 
     async def access(self, actor: Actor, urns: Sequence[str]) -> dict[str, Access]:
         """Return what the actor may do with each dataset that they may see."""
@@ -61,12 +67,16 @@ class Callers:
         await self._actors.close()
         await self._rights.close()
 
-    async def _ask_who(self, token: str) -> tuple[str, bool]:
+    async def _ask_who(self, token: str) -> _Known:
         answer = await self._connection.execute("me", {}, token)
         try:
             me = data_of(answer, "the caller")["me"]
+            user = me["corpUser"]
+            member_of = (user.get("relationships") or {}).get("relationships", ())
+            groups = tuple(str(one["entity"]["urn"]) for one in member_of if one["entity"])
             # Who may start ingestion may have DataSpoke read and write the whole catalogue.
-            return str(me["corpUser"]["urn"]), me["platformPrivileges"]["manageIngestion"] is True
+            can_manage = me["platformPrivileges"]["manageIngestion"] is True
+            return _Known(str(user["urn"]), can_manage, groups)
         except (KeyError, TypeError) as error:
             raise DependencyRejected("hub", "DataHub did not say who the caller is.") from error
 

@@ -86,12 +86,13 @@ class MemoryHub(Hub):
         *,
         can_manage: bool = False,
         rights: Mapping[str, Access | None] | None = None,
+        groups: Sequence[str] = (),
     ) -> Actor:
         """Make a token known and return whose it is.
 
         ``rights`` names the datasets on which the actor has not all rights: None hides one.
         """
-        actor = Actor(urn, token, can_manage)
+        actor = Actor(urn, token, can_manage, tuple(groups))
         self._actors[token] = actor
         self._rights[token] = rights or {}
         return actor

@@ -7,6 +7,11 @@ from datetime import datetime
 from uuid import UUID
 
 from dataspoke.adapters.memory.jobs import JobTable
+from dataspoke.adapters.memory.notifications import (
+    NotificationReads,
+    NotificationTable,
+    NotificationWrites,
+)
 from dataspoke.errors import Conflict, LeaseLost
 from dataspoke.health.model import HealthScore
 from dataspoke.ports.clock import Clock
@@ -35,6 +40,7 @@ class _Tables:
     monitors: dict[str, MonitorSettings] = field(default_factory=dict)
     health: dict[str, HealthScore] = field(default_factory=dict)
     health_history: list[HealthScore] = field(default_factory=list)
+    notifications: NotificationTable = field(default_factory=NotificationTable)
     index: dict[str, IndexRequest] = field(default_factory=dict)
     cursors: dict[str, str] = field(default_factory=dict)
     rejected: list[tuple[str, str, str]] = field(default_factory=list)
@@ -53,6 +59,7 @@ class _Tables:
             monitors=dict(self.monitors),
             health=dict(self.health),
             health_history=list(self.health_history),
+            notifications=self.notifications.copy(),
             index=dict(self.index),
             cursors=dict(self.cursors),
             rejected=list(self.rejected),
@@ -64,9 +71,10 @@ class _Tables:
         return self.sequence
 
 
-class _Transaction:
+class _Transaction(NotificationWrites):
     def __init__(self, tables: _Tables, now: datetime) -> None:
         self._tables = tables
+        self._notifications = tables.notifications
         self._now = now
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> None:
@@ -144,6 +152,7 @@ class _Transaction:
         tables.verdicts = {k: v for k, v in tables.verdicts.items() if k not in gone}
         tables.alerts = {k: v for k, v in tables.alerts.items() if v.urn not in gone}
         tables.changes = [c for c in tables.changes if c.alert.urn not in gone]
+        tables.notifications.forget(tables.alerts)
         tables.feedback = {k: v for k, v in tables.feedback.items() if v.urn not in gone}
         tables.monitors = {k: v for k, v in tables.monitors.items() if k not in gone}
         tables.health = {k: v for k, v in tables.health.items() if k not in gone}
@@ -153,7 +162,7 @@ class _Transaction:
         self._tables.audit.append((actor, action, tuple(subjects)))
 
 
-class MemoryStore:
+class MemoryStore(NotificationReads):
     """The Store port in memory, with the semantics of the real one; time is the clock's."""
 
     def __init__(self, clock: Clock) -> None:
@@ -175,6 +184,10 @@ class MemoryStore:
     def open_jobs(self) -> Sequence[NewJob]:
         """The READY jobs as they were added, oldest first."""
         return tuple(self._tables.jobs.ready())
+
+    @property
+    def _notifications(self) -> NotificationTable:
+        return self._tables.notifications
 
     @asynccontextmanager
     async def jobs(self) -> AsyncIterator[tuple[JobTable, datetime]]:

@@ -32,6 +32,7 @@ from dataspoke.adapters.postgres import rows
 from dataspoke.adapters.postgres.errors import translated
 from dataspoke.adapters.postgres.jobs import add_jobs, finish_job
 from dataspoke.adapters.postgres.migrate import current_revision, require_head
+from dataspoke.adapters.postgres.notifications import NotificationReads, NotificationWrites
 from dataspoke.adapters.postgres.tables import (
     alert_changes,
     alerts,
@@ -120,7 +121,7 @@ _FINISH_INDEX = delete(index_requests).where(
 )
 
 
-class _Transaction:
+class _Transaction(NotificationWrites):
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
@@ -227,7 +228,7 @@ class _Transaction:
         await self._save(insert(audit_log), [values])
 
 
-class PostgresStore:
+class PostgresStore(NotificationReads):
     """The Store port; see there for what each call returns."""
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Sequence,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     cast,
     func,
@@ -311,6 +312,38 @@ document_totals = Table(
     Column("documents", BigInteger, nullable=False),
     Column("length", Double, nullable=False),
     CheckConstraint("id = 1", name="one_row"),
+)
+
+
+# The outbox. What is about one alert for one target leaves in the order of the changes.
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("alert_id", Uuid, ForeignKey("alerts.id", ondelete="CASCADE"), nullable=False),
+    Column("change", BigInteger, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("message", JSONB, nullable=False),
+    Column("not_before", TIME),
+    Column("state", Text, nullable=False, server_default="PENDING"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("detail", Text),
+    Column("planned_at", TIME, nullable=False, server_default=func.now()),
+    Column("finished_at", TIME),
+    CheckConstraint("state IN ('PENDING', 'DELIVERED', 'DROPPED', 'FAILED')", name="state"),
+    UniqueConstraint("alert_id", "channel", "address", "change"),
+)
+
+notification_preferences = Table(
+    "notification_preferences",
+    metadata,
+    Column("subject", URN, primary_key=True),
+    Column("preferences", JSONB, nullable=False),
+    Column("teams", ARRAY(Text), nullable=False),
+    Column("saved_at", TIME, nullable=False, server_default=func.now()),
+    Index("ix_notification_preferences_teams", "teams", postgresql_using="gin"),
 )
 
 

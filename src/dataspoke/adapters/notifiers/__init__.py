@@ -1,0 +1,1 @@
+"""The channels through which people are told about alerts."""
