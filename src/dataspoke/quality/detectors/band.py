@@ -98,7 +98,17 @@ class Band:
 
     @property
     def past(self) -> tuple[Floats, Floats]:
-        """Times in seconds and values of the newest accepted points, oldest first."""
+        """Times in seconds and values of the newest accepted points, oldest first.
+
+        Those before a new normal are not among them, but in the ``memory``.
+        """
+        newest = -min(self._count, len(self._values))
+        times_s, values = self.memory
+        return times_s[newest:], values[newest:]
+
+    @property
+    def memory(self) -> tuple[Floats, Floats]:
+        """As ``past``, with what lies before the latest new normal."""
         return np.array(self._times_s), np.array(self._values)
 
     @property
@@ -111,13 +121,11 @@ class Band:
         if self._pattern is not None:
             expected = self._expected(time_s)
             # What a month ago explains is taken off, or it would widen the range of other days.
-            low, high = self._excused(time_s)
+            low, high = self.excused(time_s)
             self._remember(time_s, value - expected)
             value -= min(max(value - expected, low), high)
             self._calibration.add(deviation(value - expected, self._direction))
-        # A clock that ran backwards must not put the past out of order.
-        self._times_s.append(max(time_s, self._times_s[-1]) if self._times_s else time_s)
-        self._values.append(value)
+        self._append(time_s, value)
         self._count += 1
         self._level.append(self._seasonless(time_s, value))
         due = len(self) >= self._next_fit
@@ -143,7 +151,8 @@ class Band:
 
     def adopt(self, times_s: list[float], values: list[float]) -> None:
         """Forget the level and the trend for those of these points; the season stays."""
-        self._times_s, self._values = deque(times_s, MOST_POINTS), deque(values, MOST_POINTS)
+        for time_s, value in zip(times_s, values, strict=True):
+            self._append(time_s, value)
         self._count = len(values)
         cycle = 0
         if self._pattern is not None:
@@ -155,11 +164,15 @@ class Band:
     def range(self, time_s: float, rate: float) -> Range:
         """Return the range that a healthy point leaves at ``rate``; needs an accepted point."""
         expected = self._expected(time_s)
-        half = self._calibration.quantile(rate)
-        low, high = self._excused(time_s)
+        half = self.reach(rate)
+        low, high = self.excused(time_s)
         return Range(expected, expected + low - half, expected + high + half)
 
-    def _excused(self, time_s: float) -> tuple[float, float]:
+    def reach(self, rate: float) -> float:
+        """Return how far from the forecast a healthy point lies at most, at ``rate``."""
+        return self._calibration.quantile(rate)
+
+    def excused(self, time_s: float) -> tuple[float, float]:
         """Return the differences from the forecast, 0 among them, that a month ago explains."""
         excuse = self._month.excuse(time_s, self._calibration.quantile(_USUAL_RATE))
         return min(excuse, 0.0), max(excuse, 0.0)
@@ -167,6 +180,11 @@ class Band:
     def _remember(self, time_s: float, difference: float) -> None:
         if self._pattern is not None and self._pattern.step_s > _SHORTEST_MONTHLY_STEP_S:
             self._month.add(time_s, difference)
+
+    def _append(self, time_s: float, value: float) -> None:
+        # A clock that ran backwards must not put the past out of order.
+        self._times_s.append(max(time_s, self._times_s[-1]) if self._times_s else time_s)
+        self._values.append(value)
 
     def _fit(self) -> None:
         self._pattern = fit_pattern(*self.past, LEVEL_POINTS)
@@ -179,7 +197,7 @@ class Band:
         self._next_fit = len(self) + max(LEVEL_POINTS, len(self._pattern.profile), grown)
 
     def _restart_level(self) -> None:
-        newest = islice(reversed(self._values), LEVEL_POINTS)
+        newest = islice(reversed(self._values), min(self._count, LEVEL_POINTS))
         recent = [self._seasonless(*p) for p in zip(reversed(self._times_s), newest, strict=False)]
         self._level = deque(reversed(recent), maxlen=LEVEL_POINTS)
 

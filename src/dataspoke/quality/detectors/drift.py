@@ -20,8 +20,11 @@ _SPAN = WEEK_POINTS + _BEFORE_POINTS
 # From the middle of the weeks before to the middle of the last, and to the newest point.
 _TO_WEEK = _SPAN / 2
 _TO_POINT = (_BEFORE_POINTS - 1) / 2 + WEEK_POINTS
-# Two months of weeks that overlap are the least to tell a usual one by.
-_LEAST_PAST = 28
+_LEAST_PAST = 7
+# Few weeks that overlap say little of how far one may lie apart. Where points are independent it
+# is this part of what a single one may: the mean of 7 less the median of 28 has the variance
+# 1/7 + π/2/28, a point less the median of 7 has 1 + π/2/7.
+_SHARE_OF_REACH = 0.4
 # More often than about daily, seven points are no week.
 _SHORTEST_STEP_S = 0.75 * 86_400
 
@@ -73,31 +76,40 @@ class Drift:
         """Begin anew after a level shift."""
         self._recent.clear()
 
-    def add(self, time_s: float, value: float) -> None:
-        """Accept a point into the past."""
+    def add(self, time_s: float, value: float, excused: tuple[float, float]) -> None:
+        """Accept a point into the past, less what the day of the month ``excused``."""
         if self._pattern is None or self._pattern.step_s < _SHORTEST_STEP_S:
             return
         value -= self._pattern.season(time_s)
         if len(self._recent) == _SPAN - 1:
+            ahead = self._before() + self._pattern.slope * _TO_POINT
+            value -= min(max(value - ahead, excused[0]), excused[1])
             difference = self._week(value) - self._before() - self._pattern.slope * _TO_WEEK
             self._calibration.add(deviation(difference, self._direction))
         self._recent.append(value)
 
-    def range(self, time_s: float, rate: float) -> Range | None:
+    def range(
+        self, time_s: float, rate: float, excused: tuple[float, float], reach: float
+    ) -> Range | None:
         """Return where the next point keeps the week's mean within what a healthy one leaves at
-        ``rate``; None where there is too little past."""
+        ``rate``; None where there is too little past.
+
+        The seasonal band's ``reach``, for single points, and what it ``excused`` are of use here.
+        """
         if self._pattern is None or len(self._recent) < _SPAN - 1:
             return None
         if len(self._calibration) < _LEAST_PAST:
             return None
         season = self._pattern.season(time_s)
         before, slope = self._before(), self._pattern.slope
-        half = self._calibration.quantile(rate)
+        # One drift is in as many weeks that overlap, so that it is counted once.
+        half = self._calibration.quantile(min(WEEK_POINTS * rate, 0.5))
+        half = max(half, _SHARE_OF_REACH * reach)
         middle = WEEK_POINTS * (before + slope * _TO_WEEK - self._week(0.0)) + season
         return Range(
             before + slope * _TO_POINT + season,
-            middle - WEEK_POINTS * half,
-            middle + WEEK_POINTS * half,
+            middle - WEEK_POINTS * half + excused[0],
+            middle + WEEK_POINTS * half + excused[1],
         )
 
     def _week(self, newest: float) -> float:

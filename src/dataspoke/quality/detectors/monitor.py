@@ -212,13 +212,12 @@ class SeriesMonitor:
     def _accept(self, time_s: float, value: float, missed: float | None) -> None:
         if missed is not None:
             self._prophet.add(time_s, value, missed)
-        self._drift.add(time_s, value)
+        self._drift.add(time_s, value, self._band.excused(time_s))
         settled = self._band.add(time_s, value)
         accepted, pattern = len(self._band), self._band.pattern
         if settled and pattern is not None:
-            past = self._band.past
-            self._drift.settle(pattern, *past)
-            self._novelty.settle(pattern, *past, accepted)
+            self._drift.settle(pattern, *self._band.past)
+            self._novelty.settle(pattern, *self._band.memory)
         if self._warm and self._prophet.due(accepted):
             self._prophet.settle(*self._band.past, accepted)
 
@@ -255,7 +254,9 @@ class SeriesMonitor:
             detector = "seasonal-band+prophet"
             also_low, also_high = _limits(prophet, self._watch)
             low, high = min(low, also_low), max(high, also_high)
-        drift = self._drift.range(time_s, self._rate)
+        drift = self._drift.range(
+            time_s, self._rate, self._band.excused(time_s), self._band.reach(self._rate)
+        )
         if drift is not None and low <= point.value <= high:
             drift_low, drift_high = _limits(drift, self._watch, points=WEEK_POINTS)
             if drift_low <= point.value <= drift_high:

@@ -179,17 +179,17 @@ class Novelty:
         self._count = state["count"]
         return self
 
-    def settle(self, pattern: Pattern, times_s: Floats, values: Floats, accepted: int) -> None:
-        """Take over what the accepted points repeat; ``accepted`` counts them, old ones too."""
+    def settle(self, pattern: Pattern, times_s: Floats, values: Floats) -> None:
+        """Take over what the accepted points repeat; these are the newest of them."""
         self._pattern = pattern
         recent = pattern.seasonless(np.array(self._times_s), np.array(self._values))
         self._seasonless = _padded(recent)[-_RECENT:]
         seasonless = pattern.seasonless(times_s, values)
         spread = dispersions(sliding_window_view(seasonless, _FEW))
         self._centres = [float(np.median(seasonless)), float(np.median(spread))]
-        if accepted < self._next_forest:
+        if self._count < self._next_forest:
             return
-        self._next_forest = math.ceil(accepted * _FOREST_GROWTH)
+        self._next_forest = math.ceil(self._count * _FOREST_GROWTH)
         rows = features(_padded(seasonless))
         rows[:, :_UNCENTRED] -= self._centres
         scales = np.median(np.abs(rows), axis=0)
