@@ -21,6 +21,8 @@ _SPAN = WEEK_POINTS + _BEFORE_POINTS
 _TO_WEEK = _SPAN / 2
 _TO_POINT = (_BEFORE_POINTS - 1) / 2 + WEEK_POINTS
 _LEAST_PAST = 7
+# A drift that is under way must not widen its own limit: differences wait so long.
+_WAITING_POINTS = 14
 # Few weeks that overlap say little of how far one may lie apart. Where points are independent it
 # is this part of what a single one may: the mean of 7 less the median of 28 has the variance
 # 1/7 + π/2/28, a point less the median of 7 has 1 + π/2/7.
@@ -42,10 +44,15 @@ class Drift:
         self._recent: deque[float] = deque(maxlen=_SPAN - 1)
         self._pattern: Pattern | None = None
         self._calibration = Calibration()
+        self._waiting: deque[float] = deque()
 
     def state(self) -> dict[str, Any]:
         """Return what ``restored`` wants beside the pattern."""
-        return {"recent": list(self._recent), "calibration": self._calibration.state()}
+        return {
+            "recent": list(self._recent),
+            "calibration": self._calibration.state(),
+            "waiting": list(self._waiting),
+        }
 
     @classmethod
     def restored(
@@ -55,6 +62,7 @@ class Drift:
         self._pattern = pattern
         self._recent.extend(state["recent"])
         self._calibration = Calibration.restored(state["calibration"])
+        self._waiting.extend(state["waiting"])
         return self
 
     def settle(self, pattern: Pattern, times_s: Floats, values: Floats) -> None:
@@ -64,17 +72,20 @@ class Drift:
             return
         seasonless = pattern.seasonless(times_s, values)
         self._recent = deque(seasonless[-_SPAN + 1 :].tolist(), maxlen=_SPAN - 1)
-        past: list[float] = []
+        found: list[float] = []
         if len(seasonless) >= _SPAN:
             windows = sliding_window_view(seasonless, _SPAN)
             week = np.mean(windows[:, _BEFORE_POINTS:], axis=1)
             before = np.median(windows[:, :_BEFORE_POINTS], axis=1)
-            past = (week - before - pattern.slope * _TO_WEEK).tolist()
-        self._calibration = Calibration(deviation(one, self._direction) for one in past)
+            found = (week - before - pattern.slope * _TO_WEEK).tolist()
+        past = [deviation(one, self._direction) for one in found]
+        self._calibration = Calibration(past[:-_WAITING_POINTS])
+        self._waiting = deque(past[-_WAITING_POINTS:])
 
     def forget(self) -> None:
         """Begin anew after a level shift."""
         self._recent.clear()
+        self._waiting.clear()
 
     def add(self, time_s: float, value: float, excused: tuple[float, float]) -> None:
         """Accept a point into the past, less what the day of the month ``excused``."""
@@ -85,7 +96,9 @@ class Drift:
             ahead = self._before() + self._pattern.slope * _TO_POINT
             value -= min(max(value - ahead, excused[0]), excused[1])
             difference = self._week(value) - self._before() - self._pattern.slope * _TO_WEEK
-            self._calibration.add(deviation(difference, self._direction))
+            self._waiting.append(deviation(difference, self._direction))
+            if len(self._waiting) > _WAITING_POINTS:
+                self._calibration.add(self._waiting.popleft())
         self._recent.append(value)
 
     def range(
@@ -98,7 +111,7 @@ class Drift:
         """
         if self._pattern is None or len(self._recent) < _SPAN - 1:
             return None
-        if len(self._calibration) < _LEAST_PAST:
+        if len(self._calibration) + len(self._waiting) < _LEAST_PAST:
             return None
         season = self._pattern.season(time_s)
         before, slope = self._before(), self._pattern.slope
