@@ -40,7 +40,9 @@ class Range:
 
 def deviation(difference: float, direction: Direction) -> float:
     """Return how far a point lies on the side that matters, 0 or more."""
-    return abs(difference) if direction is Direction.BOTH else max(difference, 0.0)
+    if direction is Direction.BOTH:
+        return abs(difference)
+    return max(difference if direction is Direction.HIGH else -difference, 0.0)
 
 
 class Band:
@@ -188,10 +190,8 @@ class Band:
 
     def _fit(self) -> None:
         self._pattern = fit_pattern(*self.past, LEVEL_POINTS)
-        missed = self._pattern.deviations
-        both = self._direction is Direction.BOTH
-        missed = np.abs(missed) if both else np.maximum(missed, 0.0)
-        self._calibration = Calibration(np.concatenate([missed, self._over_budget]))
+        missed = [deviation(d, self._direction) for d in self._pattern.deviations.tolist()]
+        self._calibration = Calibration([*missed, *self._over_budget])
         self._restart_level()
         grown = len(self) // _REFIT_SHARE
         self._next_fit = len(self) + max(LEVEL_POINTS, len(self._pattern.profile), grown)

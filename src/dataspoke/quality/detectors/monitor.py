@@ -279,12 +279,14 @@ class SeriesMonitor:
 
 
 def _described(watch: Watch) -> list[Any]:
-    return [watch.direction.value, watch.floor, watch.relative]
+    return [watch.direction.value, watch.floor, watch.cap, watch.relative]
 
 
 def _measure(value: float, watch: Watch) -> float:
     if watch.floor is not None:
         value = max(value, watch.floor)
+    if watch.cap is not None:
+        value = min(value, watch.cap)
     return math.log1p(value) if watch.relative else min(max(value, -_LARGEST), _LARGEST)
 
 
@@ -304,6 +306,10 @@ def _limits(span: Range, watch: Watch, points: int = 1) -> tuple[float, float]:
     high = max(_unmeasure(span.high, watch), expected + reach)
     if watch.direction is Direction.HIGH:
         low = -math.inf
+    if watch.direction is Direction.LOW:
+        high = math.inf
+    if watch.cap is not None:
+        low, high = min(low, watch.cap), min(high, watch.cap)
     if watch.floor is not None:
         low, high = max(low, watch.floor), max(high, watch.floor)
     return low, high
