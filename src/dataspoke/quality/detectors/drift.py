@@ -102,12 +102,18 @@ class Drift:
         self._recent.append(value)
 
     def range(
-        self, time_s: float, rate: float, excused: tuple[float, float], reach: float
+        self,
+        time_s: float,
+        rate: float,
+        excused: tuple[float, float],
+        reach: float,
+        least: float,
     ) -> Range | None:
         """Return where the next point keeps the week's mean within what a healthy one leaves at
         ``rate``; None where there is too little past.
 
-        The seasonal band's ``reach``, for single points, and what it ``excused`` are of use here.
+        The seasonal band's ``reach``, for single points, and what it ``excused`` are of use here;
+        ``least`` is the smallest change that matters.
         """
         if self._pattern is None or len(self._recent) < _SPAN - 1:
             return None
@@ -117,7 +123,7 @@ class Drift:
         before, slope = self._before(), self._pattern.slope
         # One drift is in as many weeks that overlap, so that it is counted once.
         half = self._calibration.quantile(min(WEEK_POINTS * rate, 0.5))
-        half = max(half, _SHARE_OF_REACH * reach)
+        half = max(half, _SHARE_OF_REACH * reach, least)
         middle = WEEK_POINTS * (before + slope * _TO_WEEK - self._week(0.0)) + season
         return Range(
             before + slope * _TO_POINT + season,

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dataspoke.quality.detectors.band import Band, Range
-from dataspoke.quality.detectors.drift import WEEK_POINTS, Drift
+from dataspoke.quality.detectors.drift import Drift
 from dataspoke.quality.detectors.encoding import decode, encode
 from dataspoke.quality.detectors.exclusions import NOTHING_EXCLUDED, Exclusions
 from dataspoke.quality.detectors.novelty import Look, Novelty
@@ -226,6 +226,17 @@ class SeriesMonitor:
         self._drift.forget()
         self._prophet.forget()
 
+    def _drift_range(self, time_s: float, band: Range) -> Range | None:
+        expected = _unmeasure(band.expected, self._watch)
+        least = _least_reach(expected, self._watch)
+        return self._drift.range(
+            time_s,
+            self._rate,
+            self._band.excused(time_s),
+            self._band.reach(self._rate),
+            _measure(expected + least, self._watch) - _measure(expected, self._watch),
+        )
+
     def _usable(self, point: Point) -> bool:
         return math.isfinite(point.value) and not self._exclusions.cover(point.time)
 
@@ -254,17 +265,17 @@ class SeriesMonitor:
             detector = "seasonal-band+prophet"
             also_low, also_high = _limits(prophet, self._watch)
             low, high = min(low, also_low), max(high, also_high)
-        drift = self._drift.range(
-            time_s, self._rate, self._band.excused(time_s), self._band.reach(self._rate)
-        )
+        drift = self._drift_range(time_s, band)
         if drift is not None and low <= point.value <= high:
-            drift_low, drift_high = _limits(drift, self._watch, points=WEEK_POINTS)
-            if drift_low <= point.value <= drift_high:
-                low, high = max(low, drift_low), min(high, drift_high)
+            also_low, also_high = _cut(
+                _unmeasure(drift.low, self._watch), _unmeasure(drift.high, self._watch), self._watch
+            )
+            if also_low <= point.value <= also_high:
+                low, high = max(low, also_low), min(high, also_high)
             else:
                 detector = "drift"
                 accepted = False
-                low, high = drift_low, drift_high
+                low, high = also_low, also_high
                 usual = drift.expected
         judgement = Judgement(
             point,
@@ -295,15 +306,24 @@ def _unmeasure(value: float, watch: Watch) -> float:
     return math.expm1(min(value, 700.0)) if watch.relative else value
 
 
-def _limits(span: Range, watch: Watch, points: int = 1) -> tuple[float, float]:
-    """Return the least and the largest value that pass, in the metric's unit.
+def _least_reach(expected: float, watch: Watch) -> float:
+    """Return how large a change from an expected value must be at least, in the metric's unit."""
+    return max(watch.least_change, watch.least_share * abs(expected))
 
-    ``points`` is over how many a change of the mean is told from one that is too small.
-    """
+
+def _limits(span: Range, watch: Watch) -> tuple[float, float]:
+    """Return the least and the largest value that pass, in the metric's unit."""
     expected = _unmeasure(span.expected, watch)
-    reach = points * max(watch.least_change, watch.least_share * abs(expected))
-    low = min(_unmeasure(span.low, watch), expected - reach)
-    high = max(_unmeasure(span.high, watch), expected + reach)
+    reach = _least_reach(expected, watch)
+    return _cut(
+        min(_unmeasure(span.low, watch), expected - reach),
+        max(_unmeasure(span.high, watch), expected + reach),
+        watch,
+    )
+
+
+def _cut(low: float, high: float, watch: Watch) -> tuple[float, float]:
+    """Return limits without the side that does not matter, within what there can be."""
     if watch.direction is Direction.HIGH:
         low = -math.inf
     if watch.direction is Direction.LOW:
