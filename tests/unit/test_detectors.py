@@ -18,7 +18,6 @@ from dataspoke.quality.detectors import (
     judge_dataset,
     judge_freshness,
 )
-from dataspoke.quality.detectors.calibration import Calibration
 from dataspoke.quality.model import Judgement, Metric, Point, Status
 
 START = datetime(2026, 5, 1, 6, tzinfo=UTC)
@@ -36,6 +35,7 @@ watches = st.builds(
     Watch,
     direction=st.sampled_from(Direction),
     floor=st.just(0.0),
+    cap=st.sampled_from([None, 1e10]),
     relative=st.booleans(),
     least_change=st.floats(0, 10),
 )
@@ -55,6 +55,7 @@ def failing(judged: list[Judgement]) -> list[int]:
 
 
 @given(short, watches, st.integers(0, 55))
+@settings(max_examples=30, deadline=None)
 def test_cutting_a_series_short_changes_no_judgement_before_the_cut(
     values: list[float], watch: Watch, cut: int
 ) -> None:
@@ -77,6 +78,7 @@ def test_judging_only_what_is_new_gives_the_same() -> None:
 
 
 @given(short, watches)
+@settings(max_examples=30, deadline=None)
 def test_a_point_fails_exactly_where_it_lies_outside_its_range(
     values: list[float], watch: Watch
 ) -> None:
@@ -88,14 +90,15 @@ def test_a_point_fails_exactly_where_it_lies_outside_its_range(
             assert numbers == (None, None, None, None)
             continue
         expected, low, high, score = (number for number in numbers if number is not None)
-        assert 0 <= low <= expected <= high < math.inf
+        assert 0 <= low <= expected <= high
         assert 0 <= score <= 1
         assert (judgement.status is Status.FAIL) == (not low <= value <= high)
         if watch.direction is Direction.HIGH:
             assert low == 0
+        assert (high == math.inf) == (watch.direction is Direction.LOW and watch.cap is None)
 
 
-@given(st.floats(0, 1e12), st.integers(0, 120), st.sampled_from([ROWS, Watch()]))
+@given(st.floats(0, 1e12), st.integers(0, 80), st.sampled_from([ROWS, Watch()]))
 @settings(max_examples=25, deadline=None)
 def test_a_constant_series_never_fails(level: float, days: int, watch: Watch) -> None:
     judged = judge(daily([level] * days), watch)
@@ -104,6 +107,7 @@ def test_a_constant_series_never_fails(level: float, days: int, watch: Watch) ->
 
 
 @given(st.integers(28, 54).map(shop_week), st.integers(-20, 20))
+@settings(max_examples=25, deadline=None)
 def test_a_change_of_unit_changes_no_verdict(
     values: "np.ndarray[tuple[int], np.dtype[np.float64]]", exponent: int
 ) -> None:
@@ -171,33 +175,6 @@ def test_a_probe_leaves_no_trace() -> None:
     judged = judge(points, ROWS, probes={40})
     assert judged[40].status is Status.FAIL
     assert [*judged[:40], *judged[41:]] == judge(daily(values), ROWS)
-
-
-@given(
-    st.lists(st.floats(0, 1e6), min_size=1, max_size=80),
-    st.lists(st.floats(0, 1e6), max_size=20),
-    st.floats(1e-6, 0.5),
-)
-def test_what_is_exceeded_at_a_rate_is_as_rare_as_it(
-    past: list[float], later: list[float], rate: float
-) -> None:
-    calibration = Calibration(np.array(past))
-    for one in later:
-        calibration.add(one)
-    assert len(calibration) == len(past) + len(later)
-    limit = calibration.quantile(rate)
-    assert limit >= 0
-    ranks = [calibration.p_value(deviation) for deviation in (0.0, limit, 2 * limit + 1)]
-    assert 1 >= ranks[0] >= ranks[1] >= ranks[2] >= 0
-
-
-def test_the_tail_is_as_heavy_as_the_past_says() -> None:
-    rng = np.random.default_rng(8)
-    for draw, exact in (
-        (rng.exponential(1, 20_000), -math.log(1e-5)),
-        (rng.pareto(3, 20_000), 1e-5 ** (-1 / 3) - 1),
-    ):
-        assert Calibration(draw).quantile(1e-5) == pytest.approx(exact, rel=0.3)
 
 
 def test_a_series_that_jumps_often_is_given_a_wider_range() -> None:

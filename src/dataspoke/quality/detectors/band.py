@@ -2,6 +2,8 @@
 
 from collections import deque
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from dataspoke.quality.detectors.watches import Direction
 Floats = NDArray[np.float64]
 
 LEVEL_POINTS = 7
+# Three weeks of points ten minutes apart, eight years of daily ones.
+MOST_POINTS = 3072
 # A long past says nothing new before it has grown by this part of it.
 _REFIT_SHARE = 25
 # So many real incidents may be in any history before its range is doubted.
@@ -27,17 +31,18 @@ _SHORTEST_MONTHLY_STEP_S = 0.75 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What a forecast allows, on the scale of measurement, and how rare the point is to it."""
+    """What a forecast allows, on the scale of measurement."""
 
     expected: float
     low: float
     high: float
-    p_value: float
 
 
 def deviation(difference: float, direction: Direction) -> float:
     """Return how far a point lies on the side that matters, 0 or more."""
-    return abs(difference) if direction is Direction.BOTH else max(difference, 0.0)
+    if direction is Direction.BOTH:
+        return abs(difference)
+    return max(difference if direction is Direction.HIGH else -difference, 0.0)
 
 
 class Band:
@@ -49,10 +54,11 @@ class Band:
 
     def __init__(self, direction: Direction) -> None:
         self._direction = direction
-        self._times_s: list[float] = []
-        self._values: list[float] = []
+        self._times_s: deque[float] = deque(maxlen=MOST_POINTS)
+        self._values: deque[float] = deque(maxlen=MOST_POINTS)
+        self._count = 0
         self._pattern: Pattern | None = None
-        self._calibration = Calibration(np.empty(0))
+        self._calibration = Calibration()
         self._level: deque[float] = deque(maxlen=LEVEL_POINTS)
         self._month = MonthMemory()
         self._failures = 0
@@ -60,28 +66,74 @@ class Band:
         self._next_fit = 2 * LEVEL_POINTS
 
     def __len__(self) -> int:
-        return len(self._values)
+        return self._count
+
+    def state(self) -> dict[str, Any]:
+        """Return what ``restored`` wants."""
+        return {
+            "times_s": np.array(self._times_s),
+            "values": np.array(self._values),
+            "count": self._count,
+            "pattern": self._pattern and self._pattern.state(),
+            "calibration": self._calibration.state(),
+            "level": list(self._level),
+            "month": self._month.state(),
+            "failures": self._failures,
+            "over_budget": list(self._over_budget),
+            "next_fit": self._next_fit,
+        }
+
+    @classmethod
+    def restored(cls, state: dict[str, Any], direction: Direction) -> "Band":
+        self = cls(direction)
+        self._times_s.extend(state["times_s"].tolist())
+        self._values.extend(state["values"].tolist())
+        self._count = state["count"]
+        self._pattern = state["pattern"] and Pattern.restored(state["pattern"])
+        self._calibration = Calibration.restored(state["calibration"])
+        self._level.extend(state["level"])
+        self._month = MonthMemory.restored(state["month"])
+        self._failures = state["failures"]
+        self._over_budget.extend(state["over_budget"])
+        self._next_fit = state["next_fit"]
+        return self
 
     @property
     def past(self) -> tuple[Floats, Floats]:
-        """Times in seconds and values of the accepted points, oldest first."""
+        """Times in seconds and values of the newest accepted points, oldest first.
+
+        Those before a new normal are not among them, but in the ``memory``.
+        """
+        newest = -min(self._count, len(self._values))
+        times_s, values = self.memory
+        return times_s[newest:], values[newest:]
+
+    @property
+    def memory(self) -> tuple[Floats, Floats]:
+        """As ``past``, with what lies before the latest new normal."""
         return np.array(self._times_s), np.array(self._values)
 
-    def add(self, time_s: float, value: float) -> None:
-        """Accept a point into the past."""
+    @property
+    def pattern(self) -> Pattern | None:
+        """What the accepted points repeat, None before enough of them are there."""
+        return self._pattern
+
+    def add(self, time_s: float, value: float) -> bool:
+        """Accept a point into the past; returns whether season and trend were estimated anew."""
         if self._pattern is not None:
             expected = self._expected(time_s)
             # What a month ago explains is taken off, or it would widen the range of other days.
-            low, high = self._excused(time_s)
+            low, high = self.excused(time_s)
             self._remember(time_s, value - expected)
             value -= min(max(value - expected, low), high)
             self._calibration.add(deviation(value - expected, self._direction))
-        # A clock that ran backwards must not put the past out of order.
-        self._times_s.append(max(time_s, self._times_s[-1]) if self._times_s else time_s)
-        self._values.append(value)
+        self._append(time_s, value)
+        self._count += 1
         self._level.append(self._seasonless(time_s, value))
-        if len(self) >= self._next_fit:
+        due = len(self) >= self._next_fit
+        if due:
             self._fit()
+        return due
 
     def refuse(self, time_s: float, value: float, rate: float, *, opens: bool) -> None:
         """Keep a point out of the past; ``opens`` marks the first of failing ones in a row.
@@ -101,7 +153,9 @@ class Band:
 
     def adopt(self, times_s: list[float], values: list[float]) -> None:
         """Forget the level and the trend for those of these points; the season stays."""
-        self._times_s, self._values = list(times_s), list(values)
+        for time_s, value in zip(times_s, values, strict=True):
+            self._append(time_s, value)
+        self._count = len(values)
         cycle = 0
         if self._pattern is not None:
             self._pattern = replace(self._pattern, slope=0.0)
@@ -109,16 +163,18 @@ class Band:
         self._restart_level()
         self._next_fit = max(4 * LEVEL_POINTS, 3 * cycle)
 
-    def judge(self, time_s: float, value: float, rate: float) -> Range:
+    def range(self, time_s: float, rate: float) -> Range:
         """Return the range that a healthy point leaves at ``rate``; needs an accepted point."""
         expected = self._expected(time_s)
-        half = self._calibration.quantile(rate)
-        low, high = self._excused(time_s)
-        beyond = value - expected - min(max(value - expected, low), high)
-        p_value = self._calibration.p_value(deviation(beyond, self._direction))
-        return Range(expected, expected + low - half, expected + high + half, p_value)
+        half = self.reach(rate)
+        low, high = self.excused(time_s)
+        return Range(expected, expected + low - half, expected + high + half)
 
-    def _excused(self, time_s: float) -> tuple[float, float]:
+    def reach(self, rate: float) -> float:
+        """Return how far from the forecast a healthy point lies at most, at ``rate``."""
+        return self._calibration.quantile(rate)
+
+    def excused(self, time_s: float) -> tuple[float, float]:
         """Return the differences from the forecast, 0 among them, that a month ago explains."""
         excuse = self._month.excuse(time_s, self._calibration.quantile(_USUAL_RATE))
         return min(excuse, 0.0), max(excuse, 0.0)
@@ -127,19 +183,23 @@ class Band:
         if self._pattern is not None and self._pattern.step_s > _SHORTEST_MONTHLY_STEP_S:
             self._month.add(time_s, difference)
 
+    def _append(self, time_s: float, value: float) -> None:
+        # A clock that ran backwards must not put the past out of order.
+        self._times_s.append(max(time_s, self._times_s[-1]) if self._times_s else time_s)
+        self._values.append(value)
+
     def _fit(self) -> None:
         self._pattern = fit_pattern(*self.past, LEVEL_POINTS)
-        missed = self._pattern.deviations
-        both = self._direction is Direction.BOTH
-        missed = np.abs(missed) if both else np.maximum(missed, 0.0)
-        self._calibration = Calibration(np.concatenate([missed, self._over_budget]))
+        missed = [deviation(d, self._direction) for d in self._pattern.deviations.tolist()]
+        self._calibration = Calibration([*missed, *self._over_budget])
         self._restart_level()
         grown = len(self) // _REFIT_SHARE
         self._next_fit = len(self) + max(LEVEL_POINTS, len(self._pattern.profile), grown)
 
     def _restart_level(self) -> None:
-        recent = zip(self._times_s[-LEVEL_POINTS:], self._values[-LEVEL_POINTS:], strict=True)
-        self._level = deque((self._seasonless(*p) for p in recent), maxlen=LEVEL_POINTS)
+        newest = islice(reversed(self._values), min(self._count, LEVEL_POINTS))
+        recent = [self._seasonless(*p) for p in zip(reversed(self._times_s), newest, strict=False)]
+        self._level = deque(reversed(recent), maxlen=LEVEL_POINTS)
 
     def _seasonless(self, time_s: float, value: float) -> float:
         return value - (self._pattern.season(time_s) if self._pattern else 0.0)

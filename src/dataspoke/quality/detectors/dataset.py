@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dataspoke.catalogue import Operation, Profile
-from dataspoke.quality.detectors.judging import ADOPT_AFTER_POINTS, FALSE_ALARM_RATE, judge
+from dataspoke.quality.detectors.judging import judge
+from dataspoke.quality.detectors.monitor import ADOPT_AFTER_POINTS, FALSE_ALARM_RATE
 from dataspoke.quality.detectors.watches import WATCHES
 from dataspoke.quality.metrics import ages, series_of, update_times
 from dataspoke.quality.model import Check, Judgement, Metric, Point, Status

@@ -2,6 +2,7 @@
 
 import calendar
 from datetime import UTC, datetime
+from typing import Any
 
 _LAST_DAYS = 7
 
@@ -16,6 +17,16 @@ class MonthMemory:
 
     def __init__(self) -> None:
         self._missed_by: dict[int, float] = {}
+
+    def state(self) -> list[Any]:
+        """Return what ``restored`` wants."""
+        return [[day, difference] for day, difference in self._missed_by.items()]
+
+    @classmethod
+    def restored(cls, state: list[Any]) -> "MonthMemory":
+        self = cls()
+        self._missed_by = dict(state)
+        return self
 
     def add(self, time_s: float, difference: float) -> None:
         self._missed_by[_day(time_s)] = difference

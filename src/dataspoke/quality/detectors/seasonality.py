@@ -1,6 +1,7 @@
 """Season, trend and level of the past, robust against the odd wild point."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -33,11 +34,31 @@ class Pattern:
     slope: float
     deviations: Floats
 
+    def state(self) -> dict[str, Any]:
+        """Return what ``restored`` wants: all but the deviations, which are of use once."""
+        return {
+            "origin_s": self.origin_s,
+            "step_s": self.step_s,
+            "profile": self.profile,
+            "slope": self.slope,
+        }
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> "Pattern":
+        return cls(**state, deviations=np.empty(0))
+
     def season(self, time_s: float) -> float:
         if not len(self.profile):
             return 0.0
         position = round((time_s - self.origin_s) / self.step_s)
         return float(self.profile[position % len(self.profile)])
+
+    def seasonless(self, times_s: Floats, values: Floats) -> Floats:
+        """Return these values less their season; the same as one by one."""
+        if not len(self.profile):
+            return values
+        positions = np.rint((times_s - self.origin_s) / self.step_s).astype(np.int64)
+        return values - self.profile[positions % len(self.profile)]
 
 
 def sampling_step(times_s: Floats) -> float:

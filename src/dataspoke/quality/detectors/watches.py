@@ -13,30 +13,46 @@ class Direction(StrEnum):
 
     BOTH = "BOTH"
     HIGH = "HIGH"
+    LOW = "LOW"
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
     """What a detector must know of a metric.
 
-    ``floor`` is the least value there can be; with ``relative`` deviations are measured as ratios
-    (in log(1 + value), which wants a floor of 0), else as differences. The expected range
-    reaches at least ``least_change`` (in the metric's unit) and ``least_share`` of the expected
-    value away from it, so that neither rounding nor a few rows more make an alert.
+    ``floor`` is the least value there can be and ``cap`` the largest. With ``relative`` deviations
+    are measured as ratios (in log(1 + value), which wants a floor of 0), else as differences. The
+    expected range reaches at least ``least_change`` (in the metric's unit) and ``least_share`` of
+    the expected value away from it, so that neither rounding nor a few rows more make an alert.
     """
 
     direction: Direction = Direction.BOTH
     floor: float | None = None
+    cap: float | None = None
     relative: bool = False
     least_change: float = 0.0
     least_share: float = 1e-6
 
 
+# The least changes are what nobody would want to be told of: a twentieth of the rows, an hour's
+# delay, a hundredth of the values, a quarter of the queries. A column more or less always is news.
+_IN_HOURS = Watch(
+    direction=Direction.HIGH, floor=0.0, relative=True, least_change=1.0, least_share=0.05
+)
+_AVERAGE = Watch(least_share=0.05)
 WATCHES: Mapping[Metric, Watch] = MappingProxyType(
     {
         Metric.ROW_COUNT: Watch(floor=0.0, relative=True, least_change=1.0, least_share=0.05),
-        Metric.FRESHNESS: Watch(
-            direction=Direction.HIGH, floor=0.0, relative=True, least_change=1.0, least_share=0.05
-        ),
+        Metric.COLUMN_COUNT: Watch(floor=0.0, least_change=0.5),
+        Metric.SIZE: Watch(floor=0.0, relative=True, least_change=1.0, least_share=0.1),
+        Metric.NULL_SHARE: Watch(direction=Direction.HIGH, floor=0.0, cap=1.0, least_change=0.01),
+        Metric.UNIQUE_SHARE: Watch(direction=Direction.LOW, floor=0.0, cap=1.0, least_change=0.01),
+        Metric.MEAN: _AVERAGE,
+        Metric.MIN: _AVERAGE,
+        Metric.MAX: _AVERAGE,
+        Metric.STDEV: Watch(floor=0.0, least_share=0.1),
+        Metric.FRESHNESS: _IN_HOURS,
+        Metric.LATE_ARRIVAL: _IN_HOURS,
+        Metric.QUERY_COUNT: Watch(floor=0.0, relative=True, least_change=5.0, least_share=0.25),
     }
 )
