@@ -9,6 +9,7 @@ from uuid import UUID
 from dataspoke.health.model import HealthScore, RankingPage
 from dataspoke.knowledge.model import Hit, SearchFilters, SearchPage
 from dataspoke.ports.hub import Actor
+from dataspoke.ports.runs import Run
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
@@ -20,6 +21,7 @@ from dataspoke.quality.model import (
     MonitorSettings,
     Result,
 )
+from dataspoke.quality.runs import RunPage
 from dataspoke.status import Component, Status
 
 
@@ -45,8 +47,24 @@ class Quality(Protocol):
     ) -> Sequence[Result]: ...
 
     async def request_scan(
-        self, actor: Actor, urns: Sequence[str] | None, traceparent: str | None
+        self, actor: Actor, urns: Sequence[str], traceparent: str | None
     ) -> int: ...
+
+
+class Runs(Protocol):
+    """Scans of every dataset. Whoever is signed in may see them; managers change them."""
+
+    async def request(self, actor: Actor, traceparent: str | None) -> Run: ...
+
+    async def run(self, actor: Actor, run_id: UUID, /) -> Run | None: ...
+
+    async def listed(self, actor: Actor, first: int, after: str | None, /) -> RunPage: ...
+
+    async def cancel(self, actor: Actor, run_id: UUID) -> Run: ...
+
+    async def resume(self, actor: Actor, run_id: UUID) -> Run: ...
+
+    def progress(self, actor: Actor, run_id: UUID, /) -> AsyncGenerator[Run, None]: ...
 
 
 class Alerts(Protocol):
@@ -125,6 +143,7 @@ class Operations(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     quality: Quality
+    runs: Runs
     alerts: Alerts
     monitors: Monitors
     health: Health
