@@ -42,6 +42,7 @@ from dataspoke.quality.model import (
     Status,
 )
 from dataspoke.quality.monitoring import MonitorService
+from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
 from dataspoke.resolvers.services import Services
 from dataspoke.settings import QualitySettings, SubgraphSettings
@@ -163,10 +164,16 @@ class Subgraph:
         store: Any = Counted(self.store, self.calls)
         vectors: Any = Counted(self.vectors, self.calls)
         self.knowledge = KnowledgeService(hub, store, vectors, self.embedder)
+        self.run_feed = WatchedFeed(timedelta(milliseconds=20))
+        quality = QualityService(
+            hub, store, self.feed, InlineCompute(), self.clock, QualitySettings()
+        )
+        self.runs = RunService(
+            hub, store, self.run_feed, self.clock, quality, pace=timedelta(milliseconds=5)
+        )
         self.services = Services(
-            quality=QualityService(
-                hub, store, self.feed, InlineCompute(), self.clock, QualitySettings()
-            ),
+            quality=quality,
+            runs=self.runs,
             alerts=AlertService(hub, store, self.feed, self.clock),
             monitors=MonitorService(hub, store),
             health=HealthService(hub, store, self.clock),

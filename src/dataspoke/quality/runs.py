@@ -28,8 +28,6 @@ from dataspoke.urns import platform_of
 
 _log = logging.getLogger(__name__)
 
-# The hub reads so many datasets in one request, and a worker that dies repeats no more.
-BATCH = 24
 _SCROLL_BATCH = 500
 _DOMAINS_BATCH = 50
 # A model that the last day's scans have fitted is as good as new.
@@ -48,8 +46,9 @@ class RunPage:
 class RunService:
     """Carries out runs and shows them to whoever is signed in.
 
-    ``scopes`` are the domains and platforms with a schedule of their own. A batch of datasets may
-    take up to ``batch_limit``. Progress is told of at most once in ``pace``.
+    ``scopes`` are the domains and platforms with a schedule of their own. ``batch`` datasets are
+    read from the hub together, and done again together where a worker dies; they may take up to
+    ``batch_limit``. Progress is told of at most once in ``pace``.
     """
 
     def __init__(
@@ -61,6 +60,7 @@ class RunService:
         quality: QualityService,
         *,
         scopes: Collection[str] = (),
+        batch: int = 24,
         batch_limit: timedelta = timedelta(minutes=4),
         pace: timedelta = timedelta(seconds=0.5),
     ) -> None:
@@ -70,6 +70,7 @@ class RunService:
         self._clock = clock
         self._quality = quality
         self._scopes = frozenset(scopes)
+        self._batch = batch
         self._batch_limit = batch_limit
         self._pace = pace
 
@@ -123,7 +124,8 @@ class RunService:
         await self._require(actor, run_id)
         async with self._store.transaction() as tx:
             run, left = await tx.resume_run(run_id)
-            await tx.add_jobs([_list_job(run)] if run.total is None else _batch_jobs(run, left))
+            jobs = [_list_job(run)] if run.total is None else self._batch_jobs(run, left)
+            await tx.add_jobs(jobs)
             await tx.audit(actor.urn, "resume_run", [str(run_id)])
         await self._signal()
         return run
@@ -165,7 +167,7 @@ class RunService:
         urns = () if run.total is not None else await self._datasets_of(run)
         async with self._store.transaction(lease) as tx:
             if await tx.fill_run(run.id, urns):
-                await tx.add_jobs(_batch_jobs(run, urns))
+                await tx.add_jobs(self._batch_jobs(run, urns))
         await self._signal()
 
     async def scan(self, lease: Lease, run_id: UUID, urns: Sequence[str]) -> None:
@@ -229,6 +231,10 @@ class RunService:
                         scopes[urn] = dataset.domain
         return scopes
 
+    def _batch_jobs(self, run: Run, urns: Sequence[str]) -> list[NewJob]:
+        starts = range(0, len(urns), self._batch)
+        return [_batch_job(run, urns[start : start + self._batch]) for start in starts]
+
     async def _require(self, actor: Actor, run_id: UUID) -> None:
         if not actor.can_manage:
             raise Forbidden("Runs are changed by those who may manage DataSpoke.")
@@ -265,10 +271,6 @@ def _list_job(run: Run, traceparent: str | None = None) -> NewJob:
         dedupe_key=f"{JobKind.SCAN_ALL}:{run.id}",
         traceparent=traceparent,
     )
-
-
-def _batch_jobs(run: Run, urns: Sequence[str]) -> list[NewJob]:
-    return [_batch_job(run, urns[at : at + BATCH]) for at in range(0, len(urns), BATCH)]
 
 
 def _batch_job(run: Run, urns: Sequence[str]) -> NewJob:
