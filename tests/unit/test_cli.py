@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor",
     "hub",
     "jobs",
+    "runs",
     "scan",
     "schema",
     "search",

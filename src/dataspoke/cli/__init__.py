@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from dataspoke.cli import api, configuration, database, demo, doctor, jobs, processes
+from dataspoke.cli import api, configuration, database, demo, doctor, jobs, processes, runs
 from dataspoke.errors import DataSpokeError
 from dataspoke.settings import variable_of
 
@@ -29,6 +29,7 @@ app.command()(api.scan)
 app.command()(doctor.doctor)
 app.add_typer(database.app, name="db")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(runs.app, name="runs")
 app.add_typer(configuration.schema, name="schema")
 app.add_typer(configuration.config, name="config")
 
