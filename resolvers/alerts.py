@@ -1,14 +1,14 @@
 """Alerts: listed, changed, streamed."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from contextlib import aclosing
 from datetime import datetime
 from uuid import UUID
 
 from dataspoke.quality.model import Alert, AlertChange, AlertPage, AlertState, FeedbackKind
 from dataspoke.resolvers import arguments
 from dataspoke.resolvers.context import Context
+from dataspoke.resolvers.live import while_signed_in
 
 
 async def listed(
@@ -62,30 +62,10 @@ async def assess(context: Context, alert: str, kind: FeedbackKind) -> Alert:
 async def changes(
     context: Context, urns: Sequence[str] | None, after: str | None
 ) -> AsyncGenerator[AlertChange, None]:
-    """Yield what changed after the cursor, then what changes, for as long as the token is good.
-
-    The token is checked before every delivery, and at an interval while nothing happens; raises
-    Unauthenticated once the hub no longer accepts it.
-    """
+    """Yield what changed after the cursor, then what changes, for as long as the token is good."""
     stream = context.services.alerts.stream(
         await context.actor(), arguments.dataset_urns(urns), arguments.change_cursor(after)
     )
-    try:
-        while True:
-            coming = asyncio.ensure_future(anext(stream))
-            try:
-                while not coming.done():
-                    await asyncio.wait({coming}, timeout=context.identity_check.total_seconds())
-                    await context.identify()
-            finally:
-                if not coming.done():
-                    coming.cancel()
-                    with suppress(asyncio.CancelledError, StopAsyncIteration):
-                        await coming
-            try:
-                change = coming.result()
-            except StopAsyncIteration:
-                return
+    async with aclosing(while_signed_in(context, stream)) as seen:
+        async for change in seen:
             yield change
-    finally:
-        await stream.aclose()

@@ -67,6 +67,14 @@ def alert_id(text: str) -> UUID:
         ) from None
 
 
+def run_id(text: str) -> UUID:
+    """Return the id of a run; raises InvalidInput where it cannot be one."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInput(f"{text!r} is not the id of a run; take it from qualityRuns.") from None
+
+
 def change_cursor(after: str | None) -> int | None:
     """Return the position in the stream of alert changes; raises InvalidInput."""
     if after is None:

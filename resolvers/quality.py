@@ -44,8 +44,8 @@ async def history(
     )
 
 
-async def request_scan(context: Context, urns: Sequence[str] | None) -> int:
-    """Return how many jobs that is; None asks for all datasets, in one job."""
+async def request_scan(context: Context, urns: Sequence[str]) -> int:
+    """Return how many jobs that is."""
     return await context.services.quality.request_scan(
-        await context.actor(), arguments.dataset_urns(urns), context.traceparent
+        await context.actor(), arguments.dataset_urns(urns) or (), context.traceparent
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 from dataspoke.health.model import HealthScore, RankingPage
 from dataspoke.knowledge.model import Hit, SearchFilters, SearchPage
 from dataspoke.ports.hub import Actor
+from dataspoke.ports.runs import Run
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
@@ -21,6 +22,7 @@ from dataspoke.quality.model import (
     Result,
 )
 from dataspoke.quality.notifications.model import Channel, Delivery, Preferences, Target
+from dataspoke.quality.runs import RunPage
 from dataspoke.status import Component, Status
 
 
@@ -46,8 +48,24 @@ class Quality(Protocol):
     ) -> Sequence[Result]: ...
 
     async def request_scan(
-        self, actor: Actor, urns: Sequence[str] | None, traceparent: str | None
+        self, actor: Actor, urns: Sequence[str], traceparent: str | None
     ) -> int: ...
+
+
+class Runs(Protocol):
+    """Scans of every dataset. Whoever is signed in may see them; managers change them."""
+
+    async def request(self, actor: Actor, traceparent: str | None) -> Run: ...
+
+    async def run(self, actor: Actor, run_id: UUID, /) -> Run | None: ...
+
+    async def listed(self, actor: Actor, first: int, after: str | None, /) -> RunPage: ...
+
+    async def cancel(self, actor: Actor, run_id: UUID) -> Run: ...
+
+    async def resume(self, actor: Actor, run_id: UUID) -> Run: ...
+
+    def progress(self, actor: Actor, run_id: UUID, /) -> AsyncGenerator[Run, None]: ...
 
 
 class Alerts(Protocol):
@@ -144,6 +162,7 @@ class Operations(Protocol):
 @dataclass(frozen=True, slots=True)
 class Services:
     quality: Quality
+    runs: Runs
     alerts: Alerts
     monitors: Monitors
     notifications: Notifications

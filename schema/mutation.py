@@ -8,6 +8,7 @@ import strawberry
 from dataspoke.quality.model import FeedbackKind
 from dataspoke.resolvers import alerts as resolve_alerts
 from dataspoke.resolvers import quality as resolve_quality
+from dataspoke.resolvers import runs as resolve_runs
 from dataspoke.schema.alert import QualityAlert
 from dataspoke.schema.failure import (
     ConflictFailure,
@@ -18,12 +19,16 @@ from dataspoke.schema.failure import (
 from dataspoke.schema.info import Info
 from dataspoke.schema.monitor import MonitorMutation
 from dataspoke.schema.notifications import NotificationMutation
+from dataspoke.schema.run import QualityRun, RunMutation
 
 
 @strawberry.type(description="Scans wait for a worker.")
 class ScanRequested:
     jobs: int = strawberry.field(
-        description="How many jobs that is: one for each dataset, or one that adds those for all."
+        description="How many jobs that is: one for each dataset, or one that lists them all."
+    )
+    run: QualityRun | None = strawberry.field(
+        description="What scans all of them, to be followed; null where some were named."
     )
 
 
@@ -72,7 +77,7 @@ AlertId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="T
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(MonitorMutation, NotificationMutation):
+class Mutation(MonitorMutation, NotificationMutation, RunMutation):
     @strawberry.mutation(
         description="Scans datasets soon. The caller must be allowed to edit their assertions, or "
         "to manage DataHub where all are to be scanned."
@@ -85,7 +90,11 @@ class Mutation(MonitorMutation, NotificationMutation):
             strawberry.argument(description="Datasets to scan, at most 1,000; null for all."),
         ] = None,
     ) -> RequestScanResult | None:
-        return ScanRequested(jobs=await resolve_quality.request_scan(info.context, urns))
+        if urns is None:
+            run = await resolve_runs.request(info.context)
+            return ScanRequested(jobs=1, run=QualityRun.of(run))
+        jobs = await resolve_quality.request_scan(info.context, urns)
+        return ScanRequested(jobs=jobs, run=None)
 
     @strawberry.mutation(
         description="Takes up an alert in the caller's name. The caller must be allowed to edit "

@@ -9,10 +9,11 @@ import strawberry
 from dataspoke.resolvers import alerts as resolve_alerts
 from dataspoke.schema.alert import QualityAlertChange
 from dataspoke.schema.info import Info
+from dataspoke.schema.run import RunSubscription
 
 
 @strawberry.type(description="What can be followed live.")
-class Subscription:
+class Subscription(RunSubscription):
     @strawberry.subscription(
         description="Alerts as they are raised, changed and ended, on datasets whose "
         "profiles the caller may view."

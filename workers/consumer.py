@@ -16,6 +16,7 @@ from dataspoke.health.service import AUDIT_BATCH, audit_job
 from dataspoke.knowledge.service import REINDEX
 from dataspoke.ports.hub import EventPage, Hub, MetadataEvent, RejectedEvent, Topic
 from dataspoke.ports.store import JobKind, NewJob, Store, Transaction
+from dataspoke.quality.runs import scan_all_job
 from dataspoke.quality.service import scan_job
 from dataspoke.workers.events import Plan, as_text, plan
 
@@ -24,13 +25,16 @@ _log = logging.getLogger(__name__)
 _PAGE = 500
 # One ingestion writes several aspects of a dataset within moments: they become one job.
 _GATHER = timedelta(seconds=0.2)
+# A profiler reports table by table, and partition by partition.
+_GATHER_MEASURES = timedelta(seconds=1)
 # Reads every dataset: a run that ingests tags and users should cost one.
 _GATHER_NAMES = timedelta(seconds=10)
 _EMPTY_PAUSE_S = 0.2
 # What finds everything that events could have told of.
-_CATCH_UP = tuple(
-    NewJob(kind, dedupe_key=kind)
-    for kind in (JobKind.RECONCILE, JobKind.AUDIT_ALL, JobKind.SCAN_ALL)
+_CATCH_UP = (
+    NewJob(JobKind.RECONCILE, dedupe_key=JobKind.RECONCILE),
+    NewJob(JobKind.AUDIT_ALL, dedupe_key=JobKind.AUDIT_ALL),
+    scan_all_job(),
 )
 
 
@@ -99,8 +103,13 @@ class EventConsumer:
         except Conflict:
             _log.debug("%s: another worker took these events", topic)
             return
-        for delay in (_GATHER, _GATHER_NAMES) if planned.reconcile else (_GATHER,):
-            self._on_jobs(delay)
+        for delay, is_needed in (
+            (_GATHER, True),
+            (_GATHER_MEASURES, planned.scan),
+            (_GATHER_NAMES, planned.reconcile),
+        ):
+            if is_needed:
+                self._on_jobs(delay)
 
     async def _save(
         self,
@@ -136,7 +145,7 @@ class EventConsumer:
 
 
 async def _apply(tx: Transaction, planned: Plan, more: Sequence[NewJob]) -> None:
-    jobs = [replace(scan_job(urn), delay=_GATHER) for urn in planned.scan]
+    jobs = [replace(scan_job(urn), delay=_GATHER_MEASURES) for urn in planned.scan]
     if planned.index:
         await tx.request_index(planned.index)
         jobs.append(replace(REINDEX, delay=_GATHER))

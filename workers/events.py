@@ -26,7 +26,7 @@ _DESCRIBING = frozenset(
 )
 # A dataset that comes, goes or comes back takes its verdicts along; a deprecated one may be late.
 _STANDING = frozenset({"datasetKey", "deprecation", "status"})
-_MEASURING = frozenset({"datasetProfile", "operation"})
+_MEASURING = frozenset({"datasetProfile", "datasetUsageStatistics", "operation"})
 # The names that stand in documents of datasets.
 _NAMING: Mapping[str, frozenset[str]] = {
     "corpGroup": frozenset({"corpGroupInfo", "corpGroupEditableInfo"}),

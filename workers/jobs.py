@@ -6,10 +6,13 @@ from uuid import UUID
 
 from dataspoke.health.service import HealthService
 from dataspoke.knowledge.service import KnowledgeService
+from dataspoke.ports.runs import ALL, RunKind
 from dataspoke.ports.store import JobKind, Lease
 from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.notifications.service import NotificationService
+from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
+from dataspoke.retention import RetentionService
 
 # Does a job with its payload, and marks it done under the lease in the transaction that saves
 # what it did.
@@ -19,15 +22,30 @@ Work = Callable[[Lease, Mapping[str, Any]], Awaitable[None]]
 def work_table(
     *,
     quality: QualityService,
+    runs: RunService,
     alerts: AlertService,
     notifications: NotificationService,
     health: HealthService,
     knowledge: KnowledgeService,
+    retention: RetentionService,
 ) -> Mapping[JobKind, Work]:
     """Return what does each kind of job."""
+
+    async def scan(lease: Lease, payload: Mapping[str, Any]) -> None:
+        run_id = _run_id(payload)
+        if run_id is None:
+            await quality.scan(lease, payload["urns"])
+        else:
+            await runs.scan(lease, run_id, payload["urns"])
+
     return {
-        JobKind.SCAN_ALL: lambda lease, payload: quality.scan_all(lease),
-        JobKind.SCAN_DATASET: lambda lease, payload: quality.scan(lease, [payload["urn"]]),
+        JobKind.SCAN_ALL: lambda lease, payload: runs.begin(
+            lease,
+            RunKind(payload.get("kind", RunKind.SCHEDULED)),
+            payload.get("scope", ALL),
+            _run_id(payload),
+        ),
+        JobKind.SCAN_DATASETS: scan,
         JobKind.WRITE_BACK_QUALITY: lambda lease, payload: quality.write_back(
             lease, payload["urn"]
         ),
@@ -41,4 +59,9 @@ def work_table(
         JobKind.WRITE_BACK_HEALTH: lambda lease, payload: health.write_back(lease, payload["urns"]),
         JobKind.REINDEX: lambda lease, payload: knowledge.reindex(lease),
         JobKind.RECONCILE: lambda lease, payload: knowledge.reconcile(lease),
+        JobKind.DELETE_OLD: lambda lease, payload: retention.delete_old(lease),
     }
+
+
+def _run_id(payload: Mapping[str, Any]) -> UUID | None:
+    return UUID(payload["run_id"]) if "run_id" in payload else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -16,7 +16,7 @@ from dataspoke.workers.jobs import Work
 from dataspoke.workers.relay import Relay
 from dataspoke.workers.repeat import repeat, succeed
 from dataspoke.workers.runner import Runner
-from dataspoke.workers.schedule import Schedule
+from dataspoke.workers.schedule import Entry, Schedule
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ async def run(
     wake_ups: WakeUps,
     hub: Hub,
     settings: WorkerSettings,
+    schedule: Sequence[Entry],
     stop: asyncio.Event,
 ) -> None:
     """Run jobs, follow the hub's events and keep the schedules until ``stop`` is set.
@@ -44,7 +45,7 @@ async def run(
     consumer = EventConsumer(
         hub, store, timedelta(seconds=settings.poll_wait_s), on_jobs=relay.hurry
     )
-    schedule = Schedule(jobs, settings, relay.hurry)
+    clock = Schedule(jobs, schedule, relay.hurry)
 
     async def begin() -> None:
         try:
@@ -60,7 +61,7 @@ async def run(
         async with asyncio.TaskGroup() as loops:
             for topic in Topic:
                 loops.create_task(repeat(topic, partial(consumer.step, topic)))
-            loops.create_task(repeat("schedule", schedule.step))
+            loops.create_task(repeat("schedule", clock.step))
 
     receive = partial(wake_ups.receive, runner.begin, settings.concurrency)
     _log.info("The worker runs up to %d jobs at a time.", settings.concurrency)

@@ -32,7 +32,9 @@ from dataspoke.ports.vectors import Vectors
 from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.notifications.service import NotificationService
+from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
+from dataspoke.retention import RetentionService
 from dataspoke.settings import EmbedderSettings, Settings
 from dataspoke.status import StatusService
 
@@ -63,12 +65,14 @@ class Runtime:
     wake_ups: WakeUps
     embedder: Embedder | None
     quality: QualityService
+    runs: RunService
     alerts: AlertService
     monitors: MonitorService
     notifications: NotificationService
     health: HealthService
     knowledge: KnowledgeService
     operations: StatusService
+    retention: RetentionService
 
 
 @asynccontextmanager
@@ -86,6 +90,7 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
         hub = await stack.enter_async_context(DataHub.open(settings.hub))
         queue = await stack.enter_async_context(ArqQueue(settings.redis))
         feed = await stack.enter_async_context(RedisFeed(settings.redis))
+        run_feed = await stack.enter_async_context(RedisFeed(settings.redis, name="runs"))
         compute = ProcessPool(settings.worker.processes, preload=_MODELS)
         stack.push_async_callback(compute.close)
         if computing:
@@ -94,6 +99,7 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
         clock = SystemClock()
         channels = await stack.enter_async_context(open_channels(settings.notifications, clock))
         notifications = NotificationService(hub, store, clock, channels)
+        quality = QualityService(hub, store, feed, compute, clock, settings.quality)
         yield Runtime(
             hub=hub,
             store=store,
@@ -102,7 +108,17 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             queue=queue,
             wake_ups=queue,
             embedder=embedder,
-            quality=QualityService(hub, store, feed, compute, clock, settings.quality),
+            quality=quality,
+            runs=RunService(
+                hub,
+                store,
+                run_feed,
+                clock,
+                quality,
+                scopes=settings.schedule.scan_of,
+                # What takes longer is to be parted before the job is cut off.
+                batch_limit=timedelta(seconds=settings.worker.job_timeout_s) * 0.8,
+            ),
             alerts=AlertService(hub, store, feed, clock, notifications),
             monitors=MonitorService(hub, store),
             notifications=notifications,
@@ -111,6 +127,7 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             operations=StatusService(
                 hub, store, jobs, vectors, {"redis": queue.ping}, _PROBE_TIMEOUT
             ),
+            retention=RetentionService(store, settings.retention),
         )
 
 

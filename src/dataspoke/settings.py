@@ -2,11 +2,15 @@
 
 import base64
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
+from cronsim import CronSim, CronSimError
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -24,10 +28,47 @@ from dataspoke.quality.model import Dimension
 # What stands before the @ of an address: user and password.
 _PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*@")
 
+# What may be scanned at times of its own.
+_SCOPES = ("urn:li:domain:", "urn:li:dataPlatform:")
+
+
+def _require_cron(expression: str) -> str:
+    try:
+        next(CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration) as error:
+        reason = str(error) or "it never comes"
+        raise ValueError(
+            f"{expression!r} is no cron ({reason}); write minute, hour, day of the month, month "
+            "and day of the week, for example '0 8 * * *'"
+        ) from error
+    return expression
+
+
+def _require_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(
+            f"{name!r} is no time zone; use a name of the IANA database, for example Europe/Berlin"
+        ) from error
+    return name
+
+
+def _require_scopes(crons: Mapping[str, str]) -> Mapping[str, str]:
+    for urn in crons:
+        if not urn.startswith(_SCOPES):
+            raise ValueError(
+                f"{urn!r} is neither a domain nor a platform; write {_SCOPES[0]}… or {_SCOPES[1]}…"
+            )
+    return crons
+
+
 Seconds = Annotated[float, Field(gt=0)]
 # One mailbox without a display name; nothing in it can start a new line of a header.
 EmailAddress = Annotated[str, Field(pattern=r"^[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+$", max_length=254)]
 ChannelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=50)]
+Days = Annotated[float, Field(gt=0)]
+Cron = Annotated[str, AfterValidator(_require_cron)]
 
 
 class _Section(BaseModel):
@@ -100,7 +141,6 @@ class WorkerSettings(_Section):
     lease_s: Seconds = Field(default=30, description="Time without a sign of life to lose a job.")
     max_attempts: int = Field(default=4, ge=1, description="Tries before a job is a dead letter.")
     job_timeout_s: Seconds = Field(default=300, description="Longest run of one job.")
-    scan_every_s: Seconds = Field(default=86400, description="Interval of full scans.")
     poll_wait_s: Seconds = Field(default=5, description="How long one poll waits for events.")
 
 
@@ -119,6 +159,36 @@ class QualitySettings(_Section):
         default=dict.fromkeys(Dimension, 1.0),
         description="Weight of each dimension in the quality score, as JSON; 1 for those left out.",
     )
+
+
+class ScheduleSettings(_Section):
+    """When what nobody asks for is done."""
+
+    time_zone: Annotated[str, AfterValidator(_require_zone)] = Field(
+        default="UTC", description="Time zone of the crons below, by its IANA name."
+    )
+    scan: Cron = Field(default="0 8 * * *", description="Cron of full scans and health audits.")
+    scan_of: Annotated[Mapping[str, Cron], AfterValidator(_require_scopes)] = Field(
+        default={},
+        description="Crons of domains and platforms, as JSON from urn to cron. What is in one of "
+        "them is scanned then, and not with the others; a domain goes before a platform.",
+    )
+    refit: Cron = Field(default="0 3 * * 0", description="Cron of the refit of all models.")
+    retention: Cron = Field(
+        default="0 2 * * *", description="Cron of the deletion of what was kept long enough."
+    )
+
+
+class RetentionSettings(_Section):
+    """How long what was computed is kept. What is still needed to judge is kept in any case."""
+
+    results_days: Days = Field(default=400, description="Results of checks, by their point's time.")
+    alerts_days: Days = Field(default=400, description="Alerts, from their end on.")
+    health_days: Days = Field(default=400, description="Health scores but the latest.")
+    runs_days: Days = Field(default=90, description="Runs, from their end on.")
+    slots_days: Days = Field(default=30, description="Which times of the schedules were served.")
+    rejected_events_days: Days = Field(default=30, description="Events that could not be taken.")
+    jobs_days: Days = Field(default=7, description="Background jobs that are done.")
 
 
 class SubgraphSettings(_Section):
@@ -277,6 +347,8 @@ class Settings(BaseSettings):
     embedder: EmbedderSettings = EmbedderSettings()
     worker: WorkerSettings = WorkerSettings()
     quality: QualitySettings = QualitySettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    retention: RetentionSettings = RetentionSettings()
     subgraph: SubgraphSettings = SubgraphSettings()
     notifications: NotificationSettings = NotificationSettings()
 

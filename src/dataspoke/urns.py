@@ -32,6 +32,12 @@ def dataset_name(urn: str) -> str:
     return match.group(2)
 
 
+def platform_of(urn: str) -> str | None:
+    """Return the urn of a dataset's platform; None where it is not a dataset urn."""
+    match = _DATASET.fullmatch(urn)
+    return None if match is None else match.group(1)
+
+
 def deterministic_id(*parts: str) -> uuid.UUID:
     """Return the same UUID for the same parts, on every machine and in every release (UUIDv5)."""
     # The unit separator cannot stand in a urn, so that ("a", "bc") and ("ab", "c") differ.

@@ -4,10 +4,11 @@ A lease of no length has expired at once, so that no test has to wait.
 """
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+import time_machine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dataspoke.adapters.postgres.jobs import PostgresJobs
@@ -15,9 +16,10 @@ from dataspoke.adapters.postgres.store import PostgresStore
 from dataspoke.errors import LeaseLost
 from dataspoke.ports.store import Job, JobKind, Jobs, JobState, NewJob, Store
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NONE = timedelta(0)
 HOUR = timedelta(hours=1)
-KIND = JobKind.SCAN_DATASET
+KIND = JobKind.SCAN_DATASETS
 PLAIN = NewJob(KIND)
 
 
@@ -167,23 +169,35 @@ async def test_the_dead_are_revived_once_for_each_key(store: Store, jobs: Jobs) 
     assert await states(jobs) == {JobState.READY: 1, JobState.DONE: 1}
 
 
-async def test_what_was_done_long_ago_is_forgotten(store: Store, jobs: Jobs) -> None:
-    job = await claimed(store, jobs)
-    await jobs.finish(job.lease)
-    await add(store, NewJob(KIND))
-    assert await jobs.forget_done(HOUR) == 0
-    assert await jobs.forget_done(-HOUR) == 1
-    assert await states(jobs) == {JobState.READY: 1}
-
-
 async def test_a_slot_is_filled_by_one_of_many(store: Store, jobs: Jobs) -> None:
-    century = timedelta(days=36_500)
     filled = await asyncio.gather(
-        *(jobs.fill_slot("scan", century, NewJob(KIND)) for _ in range(8))
+        *(jobs.fill_slot("scan", lambda now: EPOCH, NewJob(KIND)) for _ in range(8))
     )
     assert sorted(filled) == [False] * 7 + [True]
     assert await states(jobs) == {JobState.READY: 1}
-    assert await jobs.fill_slot("audit", century, NewJob(KIND))
+    assert await jobs.fill_slot("audit", lambda now: EPOCH, NewJob(KIND))
+
+
+async def test_slots_are_filled_forwards_only(jobs: Jobs) -> None:
+    hours = [1, 5, 3, 5, 6]
+    filled = [
+        await jobs.fill_slot("scan", lambda now, hour=hour: EPOCH + hour * HOUR, NewJob(KIND))  # type: ignore[misc]
+        for hour in hours
+    ]
+    # What comes after a while is made up for once: by the newest.
+    assert filled == [True, True, False, False, True]
+
+
+async def test_a_slot_is_told_by_the_time_of_the_store(emptied: AsyncEngine) -> None:
+    told: list[datetime] = []
+
+    def newest(now: datetime) -> datetime:
+        told.append(now)
+        return now
+
+    with time_machine.travel(datetime(2001, 1, 1, tzinfo=UTC)):
+        await PostgresJobs(emptied).fill_slot("scan", newest, NewJob(KIND))
+    assert told[0] > datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def test_many_relays_and_workers_get_each_job_once(emptied: AsyncEngine) -> None:

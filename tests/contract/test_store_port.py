@@ -99,7 +99,7 @@ async def save(store: Store, *alerts: Alert) -> list[Alert]:
 
 async def running(store: Store, jobs: Jobs) -> Lease:
     async with store.transaction() as tx:
-        await tx.add_jobs([NewJob(JobKind.SCAN_DATASET, {"urn": "a"})])
+        await tx.add_jobs([NewJob(JobKind.SCAN_DATASETS, {"urns": ["a"]})])
     (woken,) = await jobs.due(10, timedelta(0))
     job = await jobs.claim(woken.job_id, timedelta(minutes=1))
     assert job is not None

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -215,7 +216,13 @@ def test_search_from_the_terminal(demo: Demo) -> None:
 
 def test_a_scan_from_the_terminal(demo: Demo) -> None:
     scanned = demo.cli("scan")
-    assert (scanned.returncode, scanned.stdout.strip()) == (0, "Scanned."), scanned.stderr
+    assert scanned.returncode == 0, scanned.stderr
+    said = re.fullmatch(r"Scanned (\d+) datasets\.", scanned.stdout.strip())
+    assert said, scanned.stdout
+    assert int(said[1]) > 10
+    listed = demo.cli("runs", "list").stdout
+    assert f"{said[1]}/{said[1]}" in listed
+    assert {"SCHEDULED", "REQUESTED", "DONE"} <= set(listed.split())
 
 
 def test_the_doctor_finds_everything_well(demo: Demo) -> None:

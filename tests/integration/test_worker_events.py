@@ -30,9 +30,19 @@ from dataspoke.ports.notifier import Channels
 from dataspoke.ports.store import JobKind
 from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.notifications.service import NotificationService
+from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
-from dataspoke.settings import QualitySettings, RedisSettings, StoreSettings, WorkerSettings
+from dataspoke.retention import RetentionService
+from dataspoke.settings import (
+    QualitySettings,
+    RedisSettings,
+    RetentionSettings,
+    ScheduleSettings,
+    StoreSettings,
+    WorkerSettings,
+)
 from dataspoke.workers.jobs import work_table
+from dataspoke.workers.schedule import entries
 from dataspoke.workers.worker import run
 from tests.support.waiting import until
 
@@ -74,21 +84,19 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
         ProcessPool(1, preload=["dataspoke.quality.detectors", "prophet"]) as compute,
         asyncio.TaskGroup() as tasks,
     ):
+        quality = QualityService(
+            made.hub, made.store, feed, compute, clock, QualitySettings(grouping_wait_s=0)
+        )
         tasks.create_task(
             run(
                 work=work_table(
-                    quality=QualityService(
-                        made.hub,
-                        made.store,
-                        feed,
-                        compute,
-                        clock,
-                        QualitySettings(grouping_wait_s=0),
-                    ),
                     alerts=AlertService(made.hub, made.store, feed, clock, notifications),
                     notifications=notifications,
+                    quality=quality,
+                    runs=RunService(made.hub, made.store, feed, clock, quality),
                     health=HealthService(made.hub, made.store, clock),
                     knowledge=KnowledgeService(made.hub, made.store, made.vectors, None),
+                    retention=RetentionService(made.store, RetentionSettings()),
                 ),
                 store=made.store,
                 jobs=made.jobs,
@@ -96,6 +104,7 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
                 wake_ups=queue,
                 hub=made.hub,
                 settings=WorkerSettings(),
+                schedule=entries(ScheduleSettings()),
                 stop=stop,
             )
         )

@@ -33,13 +33,19 @@ from dataspoke.adapters.postgres.tables import jobs as jobs_table
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.embedded.valkey import Valkey
 from dataspoke.errors import DataSpokeError
+from dataspoke.ports.runs import RunState
 from dataspoke.ports.store import JobKind, JobState, NewJob
+from dataspoke.quality.runs import scan_all_job
 from dataspoke.settings import StoreSettings
 from tests.support.waiting import lives
 from tests.support.worker_process import ROW, Plan, WorkerProcess, faulty_urns, sound_urns
 
 JOBS = 30
 _DEADLINE_S = 45
+SCHEDULED = {
+    "scan": scan_all_job(),
+    "audit": NewJob(JobKind.AUDIT_ALL, dedupe_key=JobKind.AUDIT_ALL),
+}
 
 
 @pytest.fixture(scope="module")
@@ -272,26 +278,38 @@ async def test_a_worker_that_is_asked_to_stop_gives_its_jobs_back(world: World) 
         assert set(attempts) == {0}, "a try that was cut short does not count"
 
 
-async def test_two_schedulers_fill_each_slot_once(world: World) -> None:
-    world.plan = replace(world.plan, scan_every_s=1)
+async def test_schedulers_whose_clocks_differ_fill_each_slot_once(world: World) -> None:
+    # A slot each second, so that half a minute of these would be lost or doubled.
+    world.plan = replace(world.plan, scan_cron="* * * * * *")
     world.start_worker()
+    world.plan = replace(world.plan, clock_ahead=timedelta(seconds=65))
     world.start_worker()
 
     async def some_slots() -> bool:
         counted = select(func.count()).select_from(schedule_slots)
         async with world.engine.connect() as connection:
-            return (await connection.execute(counted)).scalar_one() >= 9
+            return (await connection.execute(counted)).scalar_one() >= 15
 
     await world.until(some_slots, "slots to be filled by both")
     for worker in world.workers:
         assert worker.stop() == 0
-    for kind in (JobKind.SCAN_ALL, JobKind.AUDIT_ALL):
-        filled = select(func.count()).where(schedule_slots.c.schedule_id == kind)
-        added = select(func.count()).where(jobs_table.c.kind == kind)
+    for schedule in ("scan", "audit"):
+        filled = (
+            select(schedule_slots.c.slot)
+            .where(schedule_slots.c.schedule_id == schedule)
+            .order_by(schedule_slots.c.slot)
+        )
+        added = select(func.count()).where(
+            jobs_table.c.dedupe_key == SCHEDULED[schedule].dedupe_key
+        )
         async with world.engine.connect() as connection:
-            assert (await connection.execute(filled)).scalar_one() == (
-                await connection.execute(added)
-            ).scalar_one()
+            slots = (await connection.execute(filled)).scalars().all()
+            jobs = (await connection.execute(added)).scalar_one()
+        # A job that still waits when the next slot comes stands for both.
+        assert len(slots) >= jobs > 0
+        assert len(slots) > 4
+        assert datetime.now(UTC) - slots[0] < timedelta(seconds=_DEADLINE_S)
+        assert slots[-1] <= datetime.now(UTC), "no slot is of the clock that is ahead"
 
 
 def _processes_below(pid: int) -> Iterator[int]:
@@ -307,30 +325,38 @@ async def test_a_scan_killed_in_its_midst_completes(
 ) -> None:
     world.plan = replace(world.plan, scans=True)
     async with world.store.transaction() as tx:
-        await tx.add_jobs([NewJob(JobKind.SCAN_ALL, dedupe_key=JobKind.SCAN_ALL)])
+        await tx.add_jobs([scan_all_job()])
     worker = world.start_worker()
 
     async def in_the_midst() -> bool:
+        runs = await world.store.newest_runs(None, 1)
         return (
-            await world.in_state(JobState.DONE, JobKind.SCAN_DATASET) >= scanned_before_the_kill
-            and await world.in_state(JobState.RUNNING, JobKind.SCAN_DATASET) > 0
+            bool(runs)
+            and runs[0].done >= scanned_before_the_kill
+            and await world.in_state(JobState.RUNNING, JobKind.SCAN_DATASETS) > 0
         )
 
     await world.until(in_the_midst, "the scan to be in its midst")
     below = list(_processes_below(worker.pid))
     worker.kill()
-    assert await world.in_state(JobState.DONE, JobKind.SCAN_DATASET) < len(
-        faulty_urns() + sound_urns()
-    )
+    urns = faulty_urns() + sound_urns()
+    (halted,) = await world.store.newest_runs(None, 2)
+    assert halted.done < halted.total == len(urns)
+    judged = await world.store.quality_of(urns)
+    assert len(judged) == halted.done
 
     async def alone() -> bool:
         return not any(map(lives, below))
 
     await world.until(alone, "the killed worker's processes to end")
     world.start_worker()
-    await world.until_idle(JobKind.SCAN_ALL, JobKind.SCAN_DATASET, JobKind.WRITE_BACK_QUALITY)
-    urns = faulty_urns() + sound_urns()
-    assert set(await world.store.quality_of(urns)) == set(urns)
+    await world.until_idle(JobKind.SCAN_ALL, JobKind.SCAN_DATASETS, JobKind.WRITE_BACK_QUALITY)
+    (ended,) = await world.store.newest_runs(None, 2)
+    assert (ended.id, ended.state) == (halted.id, RunState.DONE)
+    assert (ended.done, ended.failed) == (len(urns), 0)
+    verdicts = await world.store.quality_of(urns)
+    assert set(verdicts) == set(urns)
+    assert {urn: verdicts[urn] for urn in judged} == judged, "what was judged is not judged again"
     async with world.engine.connect() as connection:
         raised = (await connection.execute(select(alerts.c.urn))).scalars().all()
         changed = (await connection.execute(select(alert_changes.c.alert_id))).scalars().all()

@@ -44,6 +44,7 @@ from dataspoke.quality.model import (
 )
 from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.notifications.service import NotificationService
+from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
 from dataspoke.resolvers.services import Services
 from dataspoke.settings import QualitySettings, SubgraphSettings
@@ -173,10 +174,16 @@ class Subgraph:
         self.notifications = NotificationService(
             hub, store, self.clock, Channels() if channels is None else channels
         )
+        self.run_feed = WatchedFeed(timedelta(milliseconds=20))
+        quality = QualityService(
+            hub, store, self.feed, InlineCompute(), self.clock, QualitySettings()
+        )
+        self.runs = RunService(
+            hub, store, self.run_feed, self.clock, quality, pace=timedelta(milliseconds=5)
+        )
         self.services = Services(
-            quality=QualityService(
-                hub, store, self.feed, InlineCompute(), self.clock, QualitySettings()
-            ),
+            quality=quality,
+            runs=self.runs,
             alerts=AlertService(hub, store, self.feed, self.clock, self.notifications),
             notifications=self.notifications,
             monitors=MonitorService(hub, store),

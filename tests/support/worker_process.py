@@ -12,9 +12,12 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
+
+import time_machine
 
 from dataspoke.adapters.arq import ArqQueue
 from dataspoke.adapters.memory.hub import MemoryHub
@@ -26,9 +29,17 @@ from dataspoke.adapters.redis_feed import RedisFeed
 from dataspoke.adapters.system_clock import SystemClock
 from dataspoke.catalogue import Dataset, Profile
 from dataspoke.ports.store import JobKind, Lease, Store
+from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
-from dataspoke.settings import RedisSettings, StoreSettings, WorkerSettings
+from dataspoke.settings import (
+    QualitySettings,
+    RedisSettings,
+    ScheduleSettings,
+    StoreSettings,
+    WorkerSettings,
+)
 from dataspoke.workers.jobs import Work
+from dataspoke.workers.schedule import entries
 from dataspoke.workers.worker import run
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -37,6 +48,8 @@ _FORKS.set_forkserver_preload([__name__])
 ROW = JobKind.AUDIT_DATASETS
 # How many datasets of the hub have a fault in their newest profile; as many have none.
 FAULTY = 15
+# How many of them are scanned in one job.
+BATCH = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +62,8 @@ class Plan:
     scans: bool = False
     lease_s: float = 1.5
     job_timeout_s: float = 30
-    scan_every_s: float = 86_400
+    scan_cron: str = "0 8 * * *"
+    clock_ahead: timedelta = timedelta(0)
 
 
 class WorkerProcess:
@@ -135,11 +149,13 @@ def _row_table(store: Store) -> Mapping[JobKind, Work]:
     return {**dict.fromkeys(JobKind, nothing), ROW: write_row}
 
 
-def _scan_table(store: Store, quality: QualityService) -> Mapping[JobKind, Work]:
+def _scan_table(store: Store, quality: QualityService, runs: RunService) -> Mapping[JobKind, Work]:
     return {
         **_row_table(store),
-        JobKind.SCAN_ALL: lambda lease, payload: quality.scan_all(lease),
-        JobKind.SCAN_DATASET: lambda lease, payload: quality.scan(lease, payload["urn"]),
+        JobKind.SCAN_ALL: lambda lease, payload: runs.begin(lease),
+        JobKind.SCAN_DATASETS: lambda lease, payload: runs.scan(
+            lease, UUID(payload["run_id"]), payload["urns"]
+        ),
         JobKind.WRITE_BACK_QUALITY: lambda lease, payload: quality.write_back(
             lease, payload["urn"]
         ),
@@ -155,7 +171,8 @@ def _main(plan: Plan, log: Path) -> None:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
-    asyncio.run(_work(plan))
+    with time_machine.travel(datetime.now(UTC) + plan.clock_ahead):
+        asyncio.run(_work(plan))
 
 
 async def _work(plan: Plan) -> None:
@@ -166,9 +183,11 @@ async def _work(plan: Plan) -> None:
     store = PostgresStore(engine)
     hub = SlowHub(datetime.fromisoformat(plan.now))
     async with ArqQueue(redis) as queue, RedisFeed(redis) as feed, ProcessPool(2) as compute:
-        quality = QualityService(hub, store, feed, compute, SystemClock())
+        clock = SystemClock()
+        quality = QualityService(hub, store, feed, compute, clock, QualitySettings())
+        runs = RunService(hub, store, feed, clock, quality, batch=BATCH)
         await run(
-            work=_scan_table(store, quality) if plan.scans else _row_table(store),
+            work=_scan_table(store, quality, runs) if plan.scans else _row_table(store),
             store=store,
             jobs=PostgresJobs(engine),
             queue=queue,
@@ -177,9 +196,9 @@ async def _work(plan: Plan) -> None:
             settings=WorkerSettings(
                 lease_s=plan.lease_s,
                 job_timeout_s=plan.job_timeout_s,
-                scan_every_s=plan.scan_every_s,
                 poll_wait_s=1,
             ),
+            schedule=entries(ScheduleSettings(scan=plan.scan_cron)),
             stop=stop,
         )
     await engine.dispose()

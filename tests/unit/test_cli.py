@@ -19,6 +19,7 @@ COMMANDS = {
     "hub",
     "jobs",
     "notifications",
+    "runs",
     "scan",
     "schema",
     "search",

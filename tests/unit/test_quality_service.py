@@ -418,8 +418,6 @@ async def test_a_dataset_that_has_left_is_forgotten(house: House, how: str) -> N
     else:
         house.hub.put(dataset("orders", removed=True))
 
-    await house.quality.scan_all(None)
-    assert urn("orders") in {job.payload.get("urn") for job in house.store.open_jobs}
     await house.quality.scan(None, [urn("orders")])
 
     assert await house.store.known_datasets() == frozenset()
@@ -427,24 +425,12 @@ async def test_a_dataset_that_has_left_is_forgotten(house: House, how: str) -> N
     assert not await house.store.alert_changes(0, None, 10)
 
 
-async def test_a_scan_of_all_becomes_one_job_for_each_dataset(house: House) -> None:
-    names = [f"t{number:03}" for number in range(250)]
-    for name in names:
-        house.hub.put(dataset(name))
-    for _ in range(2):
-        await house.quality.scan_all(None)
-    jobs = house.store.open_jobs
-    assert {job.kind for job in jobs} == {JobKind.SCAN_DATASET}
-    assert sorted(job.payload["urn"] for job in jobs) == sorted(map(urn, names))
-
-
 async def test_a_failing_hub_changes_nothing(house: House) -> None:
     alert = await house.alert("orders")
     house.clock.advance(DAY)
     house.hub.failure = DependencyUnavailable("hub", "DataHub does not answer.")
-    for call in (house.quality.scan(None, [urn("orders")]), house.quality.scan_all(None)):
-        with pytest.raises(DependencyUnavailable):
-            await call
+    with pytest.raises(DependencyUnavailable):
+        await house.quality.scan(None, [urn("orders")])
     house.hub.failure = None
     assert await house.all_alerts() == (alert,)
 
@@ -570,17 +556,8 @@ async def test_a_scan_may_be_asked_for_by_who_may_edit(house: House) -> None:
     editor = house.hub.admit("editor", "urn:li:corpuser:editor")
     assert await house.quality.request_scan(editor, [urn("orders"), urn("orders")]) == 1
     (job,) = house.store.open_jobs
-    assert (job.kind, job.payload) == (JobKind.SCAN_DATASET, {"urn": urn("orders")})
+    assert (job.kind, job.payload) == (JobKind.SCAN_DATASETS, {"urns": [urn("orders")]})
     assert house.store.audit_log == ((editor.urn, "request_scan", (urn("orders"),)),)
-
-
-async def test_a_scan_of_all_may_be_asked_for_by_who_may_manage(house: House) -> None:
-    editor = house.hub.admit("editor", "urn:li:corpuser:editor")
-    with pytest.raises(Forbidden, match="right to manage"):
-        await house.quality.request_scan(editor, None)
-    assert await house.quality.request_scan(house.service, None) == 1
-    (job,) = house.store.open_jobs
-    assert job.kind is JobKind.SCAN_ALL
 
 
 @pytest.mark.parametrize(

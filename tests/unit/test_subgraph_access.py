@@ -276,5 +276,5 @@ async def test_who_comes_second_is_told_of_the_conflict(subgraph: Subgraph) -> N
 
 
 def _scans(subgraph: Subgraph) -> list[NewJob]:
-    kinds = (JobKind.SCAN_ALL, JobKind.SCAN_DATASET)
+    kinds = (JobKind.SCAN_ALL, JobKind.SCAN_DATASETS)
     return [job for job in subgraph.store.open_jobs if job.kind in kinds]

@@ -75,7 +75,7 @@ async def test_a_profile_asks_for_a_scan_that_joins_the_one_that_waits(world: Wo
     world.hub.emit(Topic.TIMESERIES, PROFILED)
     await world.consumer.step(Topic.TIMESERIES)
     (job,) = world.store.open_jobs
-    assert (job.kind, job.payload) == (JobKind.SCAN_DATASET, {"urn": ORDERS})
+    assert (job.kind, job.payload) == (JobKind.SCAN_DATASETS, {"urns": [ORDERS]})
 
 
 async def test_a_renamed_tag_asks_for_one_reconciliation(world: World) -> None:

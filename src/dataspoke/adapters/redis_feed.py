@@ -17,19 +17,25 @@ from dataspoke.settings import RedisSettings
 _log = logging.getLogger(__name__)
 
 _PORT = "feed"
-_CHANNEL = "dataspoke:alerts"
+_CHANNEL = "dataspoke:"
 _TIMEOUT_S = 3
 _RECONNECT_S = 1.0
 
 
 class RedisFeed:
-    """The Feed port across processes. Use it as a context, or close it.
+    """The Feed port across processes, one for each name. Use it as a context, or close it.
 
     Hands each signal of the channel on to a MemoryFeed, which every listener of this process
     listens to. A subscription that is made, or made anew, counts as a signal: some may be lost.
     """
 
-    def __init__(self, settings: RedisSettings, interval: timedelta = timedelta(seconds=2)) -> None:
+    def __init__(
+        self,
+        settings: RedisSettings,
+        interval: timedelta = timedelta(seconds=2),
+        name: str = "alerts",
+    ) -> None:
+        self._channel = _CHANNEL + name
         self._redis = Redis.from_url(
             settings.url.get_secret_value(),
             socket_connect_timeout=_TIMEOUT_S,
@@ -59,7 +65,7 @@ class RedisFeed:
     async def signal(self) -> None:
         with translated(_PORT):
             async with asyncio.timeout(_TIMEOUT_S):
-                await self._redis.publish(_CHANNEL, b"")
+                await self._redis.publish(self._channel, b"")
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[None]]:
@@ -76,7 +82,7 @@ class RedisFeed:
             try:
                 with translated(_PORT):
                     async with self._redis.pubsub() as channel:
-                        await channel.subscribe(_CHANNEL)
+                        await channel.subscribe(self._channel)
                         # The first message confirms the subscription.
                         async for _ in channel.listen():
                             if down:

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from dataspoke.cli.client import address_and_token, ask
+from dataspoke.cli.client import Demo, Token, Url, address_and_token, ask
+from dataspoke.cli.runs import follow, require_worker
 from dataspoke.errors import DependencyRejected
 from dataspoke.urns import dataset_name
 
@@ -27,7 +28,7 @@ _SCAN = """
 mutation Scan($urns: [String!]) {
   requestScan(urns: $urns) {
     __typename
-    ... on ScanRequested { jobs }
+    ... on ScanRequested { jobs run { id } }
     ... on ForbiddenFailure { message }
     ... on InvalidInputFailure { message }
     ... on NotFoundFailure { message }
@@ -35,14 +36,6 @@ mutation Scan($urns: [String!]) {
 }
 """
 _STATUS = "{ dataspokeStatus { jobs { state count } oldestDueJobSeconds } }"
-# A worker takes a job within a second or two; what is older waits for a worker that is not there.
-_NO_WORKER_AFTER_S = 30
-
-Url = Annotated[str | None, typer.Option(help="GraphQL address; DATASPOKE_URL or the demo's else.")]
-Token = Annotated[
-    str | None, typer.Option(help="Token of DataHub; DATASPOKE_TOKEN or the demo's else.")
-]
-Demo = Annotated[Path, typer.Option("--directory", help="Folder of a demo that runs here.")]
 
 
 def search(
@@ -106,7 +99,7 @@ def _described(dataset: dict[str, Any]) -> tuple[str, str, str]:
 
 def scan(
     urns: Annotated[list[str] | None, typer.Argument(help="Datasets; all without any.")] = None,
-    wait: Annotated[bool, typer.Option(help="Wait until no job is left.")] = True,
+    wait: Annotated[bool, typer.Option(help="Follow it to its end.")] = True,
     url: Url = None,
     token: Token = None,
     directory: Demo = Path(".dataspoke"),
@@ -116,8 +109,13 @@ def scan(
     answer = ask(address, bearer, _SCAN, {"urns": urns or None})["requestScan"]
     if answer["__typename"] != "ScanRequested":
         raise DependencyRejected("gateway", answer["message"])
-    if wait:
+    run = answer["run"]
+    if wait and run is not None:
+        follow(address, bearer, run["id"])
+    elif wait:
         _follow_jobs(address, bearer)
+    elif run is not None:
+        typer.echo(f"The scan waits for a worker. Follow it: dataspoke runs watch {run['id']}")
     else:
         typer.echo(f"{answer['jobs']} scans wait for a worker.")
 
@@ -134,10 +132,7 @@ def _follow_jobs(url: str, token: str) -> None:
                 break
             most = max(most, left)
             progress.update(task, total=most, completed=most - left)
-            if counts["RUNNING"] == 0 and (status["oldestDueJobSeconds"] or 0) > _NO_WORKER_AFTER_S:
-                raise DependencyRejected(
-                    "worker", "The scan waits and no worker takes it: is `dataspoke worker` up?"
-                )
+            require_worker(status)
             time.sleep(0.5)
     dead = counts["DEAD"]
     typer.echo(

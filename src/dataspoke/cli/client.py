@@ -4,9 +4,10 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
+import typer
 
 from dataspoke.errors import (
     DependencyRejected,
@@ -17,6 +18,12 @@ from dataspoke.errors import (
 
 _TIMEOUT_S = 60
 _DEFAULT_URL = "http://127.0.0.1:4000/graphql"
+
+Url = Annotated[str | None, typer.Option(help="GraphQL address; DATASPOKE_URL or the demo's else.")]
+Token = Annotated[
+    str | None, typer.Option(help="Token of DataHub; DATASPOKE_TOKEN or the demo's else.")
+]
+Demo = Annotated[Path, typer.Option("--directory", help="Folder of a demo that runs here.")]
 
 
 def ask(

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dataspoke.cli.api import Demo, Token, Url
-from dataspoke.cli.client import address_and_token, ask
+from dataspoke.cli.client import Demo, Token, Url, address_and_token, ask
 from dataspoke.errors import DependencyRejected
 
 app = typer.Typer(help="Look after notifications.", no_args_is_help=True)

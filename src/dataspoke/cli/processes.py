@@ -50,6 +50,7 @@ async def _serve_subgraph(settings: Settings) -> None:
     async with open_runtime(settings) as runtime:
         services = Services(
             quality=runtime.quality,
+            runs=runtime.runs,
             alerts=runtime.alerts,
             monitors=runtime.monitors,
             notifications=runtime.notifications,
@@ -77,6 +78,7 @@ def worker() -> None:
 async def _work(settings: Settings) -> None:
     from dataspoke.runtime import open_runtime
     from dataspoke.workers.jobs import work_table
+    from dataspoke.workers.schedule import entries
     from dataspoke.workers.worker import run
 
     stop = asyncio.Event()
@@ -86,10 +88,12 @@ async def _work(settings: Settings) -> None:
     async with open_runtime(settings, computing=True) as runtime:
         work = work_table(
             quality=runtime.quality,
+            runs=runtime.runs,
             alerts=runtime.alerts,
             notifications=runtime.notifications,
             health=runtime.health,
             knowledge=runtime.knowledge,
+            retention=runtime.retention,
         )
         await run(
             work,
@@ -99,6 +103,7 @@ async def _work(settings: Settings) -> None:
             runtime.wake_ups,
             runtime.hub,
             settings.worker,
+            entries(settings.schedule),
             stop,
         )
 

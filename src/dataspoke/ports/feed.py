@@ -4,9 +4,10 @@ from typing import Protocol
 
 
 class Feed(Protocol):
-    """Tells every process that alerts changed. Carries no content: the store is the truth.
+    """Tells every process that something changed: alerts, or runs.
 
-    A lost signal costs time only, as readers look into the store at an interval as well.
+    Carries no content: the store is the truth. A lost signal costs time only, as
+    readers look into the store at an interval as well.
     """
 
     async def signal(self) -> None:

@@ -1,6 +1,6 @@
 """DataSpoke's own history. PostgreSQL is the truth; the memory adapter serves unit tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,8 +9,11 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from dataspoke.health.model import HealthScore
+from dataspoke.ports.models import ModelReads, ModelWrites
 from dataspoke.ports.notifications import NotificationReads, NotificationWrites
 from dataspoke.ports.queue import WakeUp
+from dataspoke.ports.retention import Retention
+from dataspoke.ports.runs import RunReads, RunWrites
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
@@ -35,8 +38,8 @@ class JobState(StrEnum):
 class JobKind(StrEnum):
     """Every kind of job; the payload's keys stand beside it."""
 
-    SCAN_ALL = "scan_all"
-    SCAN_DATASET = "scan_dataset"  # urn
+    SCAN_ALL = "scan_all"  # kind and scope of a run, or its run_id
+    SCAN_DATASETS = "scan_datasets"  # urns; of a run its run_id too, and whether to refit
     WRITE_BACK_QUALITY = "write_back_quality"  # urn
     WAKE_ALERT = "wake_alert"  # alert
     ANNOUNCE_ALERTS = "announce_alerts"
@@ -46,6 +49,7 @@ class JobKind(StrEnum):
     WRITE_BACK_HEALTH = "write_back_health"  # urns
     REINDEX = "reindex"
     RECONCILE = "reconcile"
+    DELETE_OLD = "delete_old"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,11 @@ class AlertQuery:
     limit: int = 50
 
 
-class Transaction(NotificationWrites, Protocol):
+# Returns the last slot of a schedule that is not after the given time.
+NewestSlot = Callable[[datetime], datetime]
+
+
+class Transaction(NotificationWrites, RunWrites, ModelWrites, Protocol):
     """What is saved together or not at all."""
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> None: ...
@@ -167,7 +175,7 @@ class Transaction(NotificationWrites, Protocol):
         ...
 
 
-class Store(NotificationReads, Protocol):
+class Store(NotificationReads, RunReads, ModelReads, Retention, Protocol):
     """Reads are plural: as many statements for fifty datasets as for one.
 
     Raises DependencyUnavailable or DependencyTimeout with port ``store`` where it is down.
@@ -298,8 +306,11 @@ class Jobs(Protocol):
         """
         ...
 
-    async def fill_slot(self, schedule: str, every: timedelta, job: NewJob) -> bool:
-        """Add ``job`` for the current slot of the database's clock; False where it was filled."""
+    async def fill_slot(self, schedule: str, newest: NewestSlot, job: NewJob) -> bool:
+        """Add ``job`` for the newest slot by the database's clock; False where it was filled.
+
+        Slots before one that is filled are never filled: each is made up for by the next.
+        """
         ...
 
     async def counts(self) -> JobCounts: ...
@@ -310,8 +321,4 @@ class Jobs(Protocol):
 
     async def revive(self, kind: JobKind | None) -> int:
         """Make dead jobs READY again, all or of one kind; returns how many."""
-        ...
-
-    async def forget_done(self, older_than: timedelta) -> int:
-        """Delete the rows of jobs that were done longer ago; returns how many."""
         ...

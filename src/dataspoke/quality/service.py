@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from dataspoke.errors import Forbidden, NotFound
 from dataspoke.ports.clock import Clock
@@ -23,7 +24,6 @@ from dataspoke.urns import require_dataset
 # Two years show a season of the year twice.
 _HISTORY = timedelta(days=730)
 _JUDGING = timedelta(seconds=60)
-_BATCH = 200
 
 
 class QualityService:
@@ -46,20 +46,12 @@ class QualityService:
         self._weights = settings.weights
         self._grouping_wait = timedelta(seconds=settings.grouping_wait_s)
 
-    async def scan_all(self, lease: Lease | None) -> None:
-        """Add a scan of every dataset in the hub, and of those that have left it."""
-        seen: set[str] = set()
-        async for urns in self._hub.scroll(_BATCH):
-            seen.update(urns)
-            async with self._store.transaction() as tx:
-                await tx.add_jobs([scan_job(urn) for urn in urns])
-        gone = sorted(await self._store.known_datasets() - seen)
-        async with self._store.transaction(lease) as tx:
-            await tx.add_jobs([scan_job(urn) for urn in gone])
-
-    async def scan(self, lease: Lease | None, urns: Sequence[str]) -> None:
+    async def scan(
+        self, lease: Lease | None, urns: Sequence[str], run_id: UUID | None = None
+    ) -> None:
         """Judge what is new of some datasets and save results, verdicts and alerts together.
 
+        With a run they are counted as done in it by the same commit.
         A dataset that has left the hub is forgotten. A repeated or concurrent scan adds nothing.
         Raises DependencyTimeout where judging takes longer than a minute for each dataset.
         """
@@ -123,6 +115,8 @@ class QualityService:
             changes = await tx.save_alerts(moved)
             jobs = [_write_back_job(summary.urn) for summary in summaries if summary.results]
             await tx.add_jobs([*jobs, *([announce_job(self._grouping_wait)] if changes else [])])
+            if run_id is not None:
+                await tx.count_done(run_id, urns)
         if changes:
             await signal(self._feed)
 
@@ -181,31 +175,24 @@ class QualityService:
         return await self._store.history(urn, check, since or now - _HISTORY, until or now, limit)
 
     async def request_scan(
-        self, actor: Actor, urns: Sequence[str] | None, traceparent: str | None = None
+        self, actor: Actor, urns: Sequence[str], traceparent: str | None = None
     ) -> int:
-        """Ask for a scan of some datasets, or of all where None; returns how many jobs that is.
+        """Ask for a scan of some datasets; returns how many jobs that is.
 
-        Raises Forbidden without Edit Assertions on each dataset, or, for all of them, without the
-        right to manage; NotFound for a dataset that the actor cannot see; InvalidInput for a urn
-        that is not a dataset's.
+        Raises Forbidden without Edit Assertions on each dataset, NotFound for one that the actor
+        cannot see, and InvalidInput for a urn that is not a dataset's.
         """
-        if urns is None:
-            if not actor.can_manage:
-                raise Forbidden("Scanning every dataset needs the right to manage DataSpoke.")
-            jobs = [NewJob(JobKind.SCAN_ALL, dedupe_key=JobKind.SCAN_ALL)]
-        else:
-            asked = list(dict.fromkeys(require_dataset(urn) for urn in urns))
-            access = await self._hub.access(actor, asked)
-            for urn in asked:
-                if urn not in access:
-                    raise NotFound(f"There is no dataset {urn}.")
-                if not access[urn].edit_assertions:
-                    raise Forbidden(f"Scanning {urn} needs the privilege Edit Assertions.")
-            jobs = [scan_job(urn) for urn in asked]
+        asked = list(dict.fromkeys(require_dataset(urn) for urn in urns))
+        access = await self._hub.access(actor, asked)
+        for urn in asked:
+            if urn not in access:
+                raise NotFound(f"There is no dataset {urn}.")
+            if not access[urn].edit_assertions:
+                raise Forbidden(f"Scanning {urn} needs the privilege Edit Assertions.")
         async with self._store.transaction() as tx:
-            await tx.add_jobs([replace(job, traceparent=traceparent) for job in jobs])
-            await tx.audit(actor.urn, "request_scan", ["*"] if urns is None else asked)
-        return len(jobs)
+            await tx.add_jobs([replace(scan_job(urn), traceparent=traceparent) for urn in asked])
+            await tx.audit(actor.urn, "request_scan", asked)
+        return len(asked)
 
 
 def _muted(settings: MonitorSettings | None, now: datetime) -> bool:
@@ -214,7 +201,8 @@ def _muted(settings: MonitorSettings | None, now: datetime) -> bool:
 
 def scan_job(urn: str) -> NewJob:
     """Return the job that scans one dataset; while it waits, a second joins it."""
-    return NewJob(JobKind.SCAN_DATASET, {"urn": urn}, dedupe_key=f"{JobKind.SCAN_DATASET}:{urn}")
+    kind = JobKind.SCAN_DATASETS
+    return NewJob(kind, {"urns": [urn]}, dedupe_key=f"{kind}:{urn}")
 
 
 def _write_back_job(urn: str) -> NewJob:

@@ -4,17 +4,16 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from dataspoke.adapters.memory.runs import RunTable
 from dataspoke.ports.queue import WakeUp
-from dataspoke.ports.store import Job, JobCounts, JobKind, JobState, Lease, NewJob
+from dataspoke.ports.store import Job, JobCounts, JobKind, JobState, Lease, NewestSlot, NewJob
 
 if TYPE_CHECKING:
     from dataspoke.adapters.memory.store import MemoryStore
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,11 @@ class JobRow:
     error: str | None = None
     finished_at: datetime | None = None
 
+    @property
+    def run_id(self) -> UUID | None:
+        run_id = json.loads(self.payload).get("run_id")
+        return None if run_id is None else UUID(run_id)
+
     def is_due(self, now: datetime) -> bool:
         if self.state is JobState.READY:
             return self.not_before <= now
@@ -47,9 +51,10 @@ class JobRow:
 class JobTable:
     rows: dict[UUID, JobRow] = field(default_factory=dict)
     slots: set[tuple[str, datetime]] = field(default_factory=set)
+    runs: RunTable = field(default_factory=RunTable)
 
     def copy(self) -> "JobTable":
-        return JobTable(dict(self.rows), set(self.slots))
+        return JobTable(dict(self.rows), set(self.slots), self.runs.copy())
 
     def add(self, job: NewJob, now: datetime) -> None:
         payload = json.dumps(dict(job.payload))  # refuses what PostgreSQL could not keep either
@@ -91,6 +96,12 @@ class JobTable:
             row, state=state, lease_until=None, woken_at=None, finished_at=finished_at
         )
         return twin is None
+
+    def drop(self, run_id: UUID) -> None:
+        """Delete the READY jobs of a run."""
+        for row in list(self.rows.values()):
+            if row.state is JobState.READY and row.run_id == run_id:
+                del self.rows[row.id]
 
     def ready(self) -> list[NewJob]:
         return [
@@ -176,15 +187,17 @@ class MemoryJobs:
             row = replace(row, error=error)
             if retry_in is None:
                 table.rows[row.id] = replace(row, state=JobState.DEAD, lease_until=None)
+                if row.run_id is not None:
+                    table.runs.give_up(row.run_id, json.loads(row.payload).get("urns"), now)
             else:
                 table.make_ready(replace(row, not_before=now + retry_in))
 
-    async def fill_slot(self, schedule: str, every: timedelta, job: NewJob) -> bool:
+    async def fill_slot(self, schedule: str, newest: NewestSlot, job: NewJob) -> bool:
         async with self._store.jobs() as (table, now):
-            slot = (schedule, _EPOCH + (now - _EPOCH) // every * every)
-            if slot in table.slots:
+            slot = newest(now)
+            if any(name == schedule and filled >= slot for name, filled in table.slots):
                 return False
-            table.slots.add(slot)
+            table.slots.add((schedule, slot))
             table.add(job, now)
             return True
 
@@ -214,15 +227,3 @@ class MemoryJobs:
                 if row.state is JobState.DEAD and kind in (None, row.kind)
             ]
             return sum(table.make_ready(replace(row, attempt=0, not_before=now)) for row in dead)
-
-    async def forget_done(self, older_than: timedelta) -> int:
-        async with self._store.jobs() as (table, now):
-            gone = [
-                row.id
-                for row in table.rows.values()
-                if row.state is JobState.DONE
-                and (row.finished_at is not None and row.finished_at < now - older_than)
-            ]
-            for job_id in gone:
-                del table.rows[job_id]
-            return len(gone)

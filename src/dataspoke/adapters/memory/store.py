@@ -4,17 +4,22 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from dataspoke.adapters.memory.jobs import JobTable
+from dataspoke.adapters.memory.models import ModelReads, ModelWrites
 from dataspoke.adapters.memory.notifications import (
     NotificationReads,
     NotificationTable,
     NotificationWrites,
 )
+from dataspoke.adapters.memory.retention import Retention
+from dataspoke.adapters.memory.runs import RunReads, RunWrites
 from dataspoke.errors import Conflict, LeaseLost
 from dataspoke.health.model import HealthScore
 from dataspoke.ports.clock import Clock
+from dataspoke.ports.models import StoredModel
 from dataspoke.ports.store import AlertQuery, IndexRequest, Lease, NewJob
 from dataspoke.quality.model import (
     Alert,
@@ -27,8 +32,15 @@ from dataspoke.quality.model import (
 )
 
 
+class Rejected(NamedTuple):
+    stream: str
+    event: str
+    error: str
+    at: datetime
+
+
 @dataclass
-class _Tables:
+class Tables:
     """Everything that is kept; the values are immutable, so that a copy need not be deep."""
 
     jobs: JobTable = field(default_factory=JobTable)
@@ -43,11 +55,12 @@ class _Tables:
     notifications: NotificationTable = field(default_factory=NotificationTable)
     index: dict[str, IndexRequest] = field(default_factory=dict)
     cursors: dict[str, str] = field(default_factory=dict)
-    rejected: list[tuple[str, str, str]] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    models: dict[tuple[str, Check], StoredModel] = field(default_factory=dict)
     audit: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
     sequence: int = 0
 
-    def copy(self) -> "_Tables":
+    def copy(self) -> "Tables":
         return replace(
             self,
             jobs=self.jobs.copy(),
@@ -63,6 +76,7 @@ class _Tables:
             index=dict(self.index),
             cursors=dict(self.cursors),
             rejected=list(self.rejected),
+            models=dict(self.models),
             audit=list(self.audit),
         )
 
@@ -71,8 +85,8 @@ class _Tables:
         return self.sequence
 
 
-class _Transaction(NotificationWrites):
-    def __init__(self, tables: _Tables, now: datetime) -> None:
+class _Transaction(NotificationWrites, RunWrites, ModelWrites):
+    def __init__(self, tables: Tables, now: datetime) -> None:
         self._tables = tables
         self._notifications = tables.notifications
         self._now = now
@@ -144,7 +158,7 @@ class _Transaction(NotificationWrites):
         self._tables.cursors[stream] = cursor
 
     async def reject_event(self, stream: str, event: str, error: str) -> None:
-        self._tables.rejected.append((stream, event, error))
+        self._tables.rejected.append(Rejected(stream, event, error, self._now))
 
     async def forget(self, urns: Sequence[str]) -> None:
         tables, gone = self._tables, set(urns)
@@ -156,18 +170,19 @@ class _Transaction(NotificationWrites):
         tables.feedback = {k: v for k, v in tables.feedback.items() if v.urn not in gone}
         tables.monitors = {k: v for k, v in tables.monitors.items() if k not in gone}
         tables.health = {k: v for k, v in tables.health.items() if k not in gone}
+        tables.models = {k: v for k, v in tables.models.items() if v.urn not in gone}
         tables.health_history = [s for s in tables.health_history if s.urn not in gone]
 
     async def audit(self, actor: str, action: str, subjects: Sequence[str]) -> None:
         self._tables.audit.append((actor, action, tuple(subjects)))
 
 
-class MemoryStore(NotificationReads):
+class MemoryStore(NotificationReads, RunReads, ModelReads, Retention):
     """The Store port in memory, with the semantics of the real one; time is the clock's."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._tables = _Tables()
+        self._tables = Tables()
         self._writing = asyncio.Lock()
 
     @property
@@ -178,7 +193,7 @@ class MemoryStore(NotificationReads):
     @property
     def rejected_events(self) -> Sequence[tuple[str, str, str]]:
         """Stream, event and error of each event that could not be taken, oldest first."""
-        return tuple(self._tables.rejected)
+        return tuple(rejected[:3] for rejected in self._tables.rejected)
 
     @property
     def open_jobs(self) -> Sequence[NewJob]:

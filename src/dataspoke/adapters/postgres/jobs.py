@@ -1,6 +1,6 @@
 """Durable jobs in PostgreSQL: due rows, leases, fencing tokens, schedule slots."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +14,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
-    delete,
     extract,
     func,
     literal,
@@ -27,10 +26,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from dataspoke.adapters.postgres import runs
 from dataspoke.adapters.postgres.errors import translated
 from dataspoke.adapters.postgres.tables import jobs, schedule_slots
 from dataspoke.ports.queue import WakeUp
-from dataspoke.ports.store import Job, JobCounts, JobKind, JobState, Lease, NewJob
+from dataspoke.ports.store import Job, JobCounts, JobKind, JobState, Lease, NewestSlot, NewJob
 
 _new = insert(jobs).values(not_before=func.now() + bindparam("delay", type_=Interval))
 # Joining a READY job locks its row until this commits, so that whoever runs it sees what is
@@ -63,6 +63,7 @@ async def add_jobs(connection: AsyncConnection, new: Sequence[NewJob]) -> None:
                 "dedupe_key": job.dedupe_key,
                 "traceparent": job.traceparent,
                 "delay": job.delay,
+                "run_id": _run_id(job.payload),
             }
             for job in ordered
         ],
@@ -77,6 +78,10 @@ async def finish_job(connection: AsyncConnection, lease: Lease) -> bool:
         .values(state=JobState.DONE, lease_until=None, finished_at=func.now())
     )
     return done.rowcount == 1
+
+
+def _run_id(payload: Mapping[str, Any]) -> UUID | None:
+    return UUID(payload["run_id"]) if payload.get("run_id") else None
 
 
 def _held(lease: Lease) -> ColumnElement[bool]:
@@ -167,9 +172,17 @@ class PostgresJobs:
             .where(_held(lease))
             .values(state=JobState.DEAD, lease_until=None, error=error, finished_at=func.now())
         )
+        belongs = select(jobs.c.run_id, jobs.c.payload).where(_held(lease))
         with translated():
             async with self._engine.begin() as connection:
-                await connection.execute(dead)
+                held = (await connection.execute(belongs)).one_or_none()
+                run_id = None if held is None else held.run_id
+                if run_id is not None:
+                    # Before the job's row, as a scan that counts what it did locks them.
+                    await runs.lock(connection, run_id)
+                gone = await connection.execute(dead)
+                if held is not None and run_id is not None and gone.rowcount:
+                    await runs.give_up(connection, run_id, held.payload.get("urns"))
 
     async def _give_back(self, lease: Lease, delay: timedelta, values: dict[str, Any]) -> None:
         with translated():
@@ -213,16 +226,23 @@ class PostgresJobs:
             .values(lease_until=None, **values, **(superseded if twin.rowcount else given_back))
         )
 
-    async def fill_slot(self, schedule: str, every: timedelta, job: NewJob) -> bool:
-        seconds = every.total_seconds()
-        number = func.floor(extract("epoch", func.now()) / seconds)
-        filled = (
-            insert(schedule_slots)
-            .values(schedule_id=schedule, slot=func.to_timestamp(number * seconds))
-            .on_conflict_do_nothing()
-        )
+    async def fill_slot(self, schedule: str, newest: NewestSlot, job: NewJob) -> bool:
         with translated():
             async with self._engine.begin() as connection:
+                now = (await connection.execute(select(func.now()))).scalar_one()
+                slot = literal(newest(now), schedule_slots.c.slot.type)
+                later = (
+                    select(schedule_slots.c.slot)
+                    .where(schedule_slots.c.schedule_id == schedule, schedule_slots.c.slot >= slot)
+                    .exists()
+                )
+                filled = (
+                    insert(schedule_slots)
+                    .from_select(
+                        ["schedule_id", "slot"], select(literal(schedule), slot).where(~later)
+                    )
+                    .on_conflict_do_nothing()
+                )
                 if (await connection.execute(filled)).rowcount == 0:
                     return False
                 await add_jobs(connection, [job])
@@ -289,11 +309,3 @@ class PostgresJobs:
                     )
                 )
                 return revived.rowcount
-
-    async def forget_done(self, older_than: timedelta) -> int:
-        gone = delete(jobs).where(
-            jobs.c.state == text("'DONE'"), jobs.c.finished_at < func.now() - older_than
-        )
-        with translated():
-            async with self._engine.begin() as connection:
-                return (await connection.execute(gone)).rowcount

@@ -32,7 +32,10 @@ from dataspoke.adapters.postgres import rows
 from dataspoke.adapters.postgres.errors import translated
 from dataspoke.adapters.postgres.jobs import add_jobs, finish_job
 from dataspoke.adapters.postgres.migrate import current_revision, require_head
+from dataspoke.adapters.postgres.models import ModelReads, ModelWrites
 from dataspoke.adapters.postgres.notifications import NotificationReads, NotificationWrites
+from dataspoke.adapters.postgres.retention import Retention
+from dataspoke.adapters.postgres.runs import RunReads, RunWrites
 from dataspoke.adapters.postgres.tables import (
     alert_changes,
     alerts,
@@ -43,6 +46,7 @@ from dataspoke.adapters.postgres.tables import (
     index_requests,
     index_version,
     quality_feedback,
+    quality_models,
     quality_monitors,
     quality_results,
     quality_verdicts,
@@ -121,7 +125,7 @@ _FINISH_INDEX = delete(index_requests).where(
 )
 
 
-class _Transaction(NotificationWrites):
+class _Transaction(NotificationWrites, RunWrites, ModelWrites):
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
@@ -219,6 +223,7 @@ class _Transaction(NotificationWrites):
             health_scores,
             health_latest,
             alerts,
+            quality_models,
         ):
             with translated():
                 await self._connection.execute(delete(table).where(_among(table.c.urn, urns)))
@@ -228,7 +233,7 @@ class _Transaction(NotificationWrites):
         await self._save(insert(audit_log), [values])
 
 
-class PostgresStore(NotificationReads):
+class PostgresStore(NotificationReads, RunReads, ModelReads, Retention):
     """The Store port; see there for what each call returns."""
 
     def __init__(self, engine: AsyncEngine) -> None:

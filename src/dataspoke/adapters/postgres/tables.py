@@ -10,6 +10,7 @@ from sqlalchemy import (
     JSON,
     REAL,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Sequence,
     Table,
@@ -62,6 +64,8 @@ jobs = Table(
     Column("woken_at", TIME),
     Column("traceparent", Text),
     Column("error", Text),
+    # As in the payload, for those that belong to a run.
+    Column("run_id", Uuid),
     Column("added_at", TIME, nullable=False, server_default=func.now()),
     Column("finished_at", TIME),
     CheckConstraint("state IN ('READY', 'RUNNING', 'DONE', 'DEAD')", name="state"),
@@ -70,6 +74,7 @@ jobs = Table(
     Index("ix_jobs_ready", "not_before", postgresql_where=text("state = 'READY'")),
     Index("ix_jobs_running", "lease_until", postgresql_where=text("state = 'RUNNING'")),
     Index("ix_jobs_done", "finished_at", postgresql_where=text("state = 'DONE'")),
+    Index("ix_jobs_run_id", "run_id", postgresql_where=text("state = 'READY'")),
 )
 
 schedule_slots = Table(
@@ -312,6 +317,61 @@ document_totals = Table(
     Column("documents", BigInteger, nullable=False),
     Column("length", Double, nullable=False),
     CheckConstraint("id = 1", name="one_row"),
+)
+
+quality_runs = Table(
+    "quality_runs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("scope", URN, nullable=False),
+    Column("state", Text, nullable=False, server_default="RUNNING"),
+    Column("started_at", TIME, nullable=False, server_default=func.now()),
+    Column("finished_at", TIME),
+    Column("total", Integer),
+    Column("done", Integer, nullable=False, server_default="0"),
+    Column("failed", Integer, nullable=False, server_default="0"),
+    Column("requested_by", Text),
+    CheckConstraint("kind IN ('SCHEDULED', 'REQUESTED', 'REFIT')", name="kind"),
+    CheckConstraint("state IN ('RUNNING', 'DONE', 'CANCELLED', 'FAILED')", name="state"),
+    CheckConstraint("(state = 'RUNNING') = (finished_at IS NULL)", name="finished"),
+    CheckConstraint("done >= 0 AND failed >= 0 AND done + failed <= total", name="counts"),
+    # One at a time in each scope, be it scheduled or requested; a refit is another thing.
+    Index(
+        "uq_quality_runs_scanning",
+        "scope",
+        unique=True,
+        postgresql_where=text("state = 'RUNNING' AND kind <> 'REFIT'"),
+    ),
+    Index(
+        "uq_quality_runs_refitting",
+        "scope",
+        unique=True,
+        postgresql_where=text("state = 'RUNNING' AND kind = 'REFIT'"),
+    ),
+    Index("ix_quality_runs_started_at", "started_at", "id"),
+)
+
+# What is left of a run: a dataset that is done loses its row, so that none is counted twice.
+quality_run_datasets = Table(
+    "quality_run_datasets",
+    metadata,
+    Column("run_id", Uuid, ForeignKey("quality_runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("urn", URN, primary_key=True),
+    Column("failed", Boolean, nullable=False, server_default=text("false")),
+)
+
+# What a detector has learned of a series, to go on from. ``version`` is that of the format.
+quality_models = Table(
+    "quality_models",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("check_key", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("fitted_at", TIME, nullable=False),
+    Column("judged_until", TIME, nullable=False),
+    Index("ix_quality_models_fitted_at", "fitted_at"),
 )
 
 
