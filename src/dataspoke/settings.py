@@ -30,6 +30,10 @@ EmailAddress = Annotated[str, Field(pattern=r"^[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+
 ChannelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=50)]
 
 
+# As the environment gives it: its names know no small letters, and are read as such.
+WarehouseName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -119,6 +123,29 @@ class QualitySettings(_Section):
         default=dict.fromkeys(Dimension, 1.0),
         description="Weight of each dimension in the quality score, as JSON; 1 for those left out.",
     )
+
+
+class WarehouseSettings(_Section):
+    """A database that rules may ask, and which datasets lie in it.
+
+    ``url`` is a SQLAlchemy address, or refers to one: ``env:NAME`` or ``file:PATH``.
+    """
+
+    url: SecretStr = Field(
+        description="SQLAlchemy address of PostgreSQL, DuckDB or SQLite, or where it is written: "
+        "env:NAME or file:PATH. Let its user only read."
+    )
+    platform: str = Field(
+        default="", description="Platform of the datasets in it, as postgres; empty for none."
+    )
+    names: list[str] = Field(
+        default=["*"], description="Patterns of their names, as a JSON list; * and ? stand for any."
+    )
+    instance: str = Field(
+        default="", description="Platform instance that begins their names in DataHub."
+    )
+    statement_timeout_s: Seconds = Field(default=30, description="Longest run of one query.")
+    row_cap: int = Field(default=1000, ge=1, description="Most rows that are read of an answer.")
 
 
 class SubgraphSettings(_Section):
@@ -277,6 +304,9 @@ class Settings(BaseSettings):
     embedder: EmbedderSettings = EmbedderSettings()
     worker: WorkerSettings = WorkerSettings()
     quality: QualitySettings = QualitySettings()
+    warehouses: dict[WarehouseName, WarehouseSettings] = Field(
+        default={}, description="Databases that rules may ask, by a name of your choice."
+    )
     subgraph: SubgraphSettings = SubgraphSettings()
     notifications: NotificationSettings = NotificationSettings()
 
@@ -328,7 +358,9 @@ def settings_page() -> str:
         "Each is an environment variable. `dataspoke config check` prints what is in force.",
     ]
     section = None
-    for setting in described(Settings.model_construct()):
+    # One connection stands for all: they have the same settings.
+    example = {"<name>": WarehouseSettings(url=SecretStr(""))}
+    for setting in described(Settings.model_construct(warehouses=example)):
         head = setting.variable.removeprefix("DATASPOKE_").partition("__")[0].lower()
         if "__" not in setting.variable:
             head = "general"
