@@ -11,6 +11,7 @@ from uuid import UUID
 from dataspoke.health.model import HealthScore
 from dataspoke.ports.notifications import NotificationReads, NotificationWrites
 from dataspoke.ports.queue import WakeUp
+from dataspoke.ports.rules import RuleReads, RuleWrites
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
@@ -105,7 +106,7 @@ class AlertQuery:
     limit: int = 50
 
 
-class Transaction(NotificationWrites, Protocol):
+class Transaction(NotificationWrites, RuleWrites, Protocol):
     """What is saved together or not at all."""
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> None: ...
@@ -167,7 +168,7 @@ class Transaction(NotificationWrites, Protocol):
         ...
 
 
-class Store(NotificationReads, Protocol):
+class Store(NotificationReads, RuleReads, Protocol):
     """Reads are plural: as many statements for fifty datasets as for one.
 
     Raises DependencyUnavailable or DependencyTimeout with port ``store`` where it is down.

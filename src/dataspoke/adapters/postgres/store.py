@@ -33,10 +33,12 @@ from dataspoke.adapters.postgres.errors import translated
 from dataspoke.adapters.postgres.jobs import add_jobs, finish_job
 from dataspoke.adapters.postgres.migrate import current_revision, require_head
 from dataspoke.adapters.postgres.notifications import NotificationReads, NotificationWrites
+from dataspoke.adapters.postgres.rules import RuleReads, RuleWrites
 from dataspoke.adapters.postgres.tables import (
     alert_changes,
     alerts,
     audit_log,
+    dataset_schemas,
     event_cursors,
     health_latest,
     health_scores,
@@ -121,7 +123,7 @@ _FINISH_INDEX = delete(index_requests).where(
 )
 
 
-class _Transaction(NotificationWrites):
+class _Transaction(NotificationWrites, RuleWrites):
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
@@ -216,6 +218,7 @@ class _Transaction(NotificationWrites):
             quality_verdicts,
             quality_feedback,
             quality_monitors,
+            dataset_schemas,
             health_scores,
             health_latest,
             alerts,
@@ -228,7 +231,7 @@ class _Transaction(NotificationWrites):
         await self._save(insert(audit_log), [values])
 
 
-class PostgresStore(NotificationReads):
+class PostgresStore(NotificationReads, RuleReads):
     """The Store port; see there for what each call returns."""
 
     def __init__(self, engine: AsyncEngine) -> None:
