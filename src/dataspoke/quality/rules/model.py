@@ -487,12 +487,12 @@ class RuleSpec:
         """Tell whether the rule raises no alert at this time."""
         return any(mute.covers(at) for mute in self.mutes)
 
-    def due(self, last: datetime | None, at: datetime) -> bool:
+    def due(self, last: datetime, at: datetime) -> bool:
         """Tell whether the rule is to be asked at ``at``, having been asked at ``last``.
 
-        With a schedule it is where a slot has passed since; at once where it never was.
+        With a schedule it is where a slot has passed since.
         """
-        if self.schedule is None or last is None:
+        if self.schedule is None:
             return True
         return last_slot(self.schedule, self.time_zone, at) > last
 

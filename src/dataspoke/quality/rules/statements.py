@@ -29,6 +29,7 @@ _REFUSED: tuple[tuple[type[exp.Expr], str], ...] = (
 )
 _TEXT = exp.DataType.Type.TEXT
 _NUMBER = exp.DataType.Type.DOUBLE
+_ALIAS = "t"
 # SQLite brings no regular expressions.
 _WITHOUT_REGEX = frozenset({"sqlite"})
 
@@ -67,7 +68,7 @@ def statistic_query(column: Column, table: Sequence[str], dialect: str) -> str:
     statistic = column.statistic
     if statistic is None:
         raise ValueError("the rule is about values, not about a statistic")
-    subject = exp.column(column.name, quoted=True)
+    subject = _column(column.name)
     rows, values = exp.Count(this=exp.Star()), exp.Count(this=subject.copy())
     asked: list[exp.Expression]
     match statistic[0]:
@@ -89,7 +90,7 @@ def matching_query(column: Column, table: Sequence[str], dialect: str) -> str:
 
     Values are compared as text. Raises InvalidInput where the database has no regular expressions.
     """
-    subject = exp.cast(exp.column(column.name, quoted=True), _TEXT)
+    subject = exp.cast(_column(column.name), _TEXT)
     condition: exp.Expression
     if column.pattern is None:
         accepted = [exp.Literal.string(value) for value in column.accepted_values]
@@ -103,7 +104,7 @@ def matching_query(column: Column, table: Sequence[str], dialect: str) -> str:
         regex = exp.Literal.string(column.pattern.regex)
         condition = exp.RegexpLike(this=subject, expression=regex)
     found = exp.Count(this=exp.Case().when(condition, exp.Literal.number(1)))
-    values = exp.Count(this=exp.column(column.name, quoted=True))
+    values = exp.Count(this=_column(column.name))
     return exp.select(found, values).from_(_table(table)).sql(dialect=dialect)
 
 
@@ -123,7 +124,12 @@ def _table(parts: Sequence[str]) -> exp.Table:
     *above, table = parts
     db = above[-1] if above else None
     catalog = above[-2] if len(above) > 1 else None
-    return exp.table_(table, db=db, catalog=catalog, quoted=True)
+    return exp.table_(table, db=db, catalog=catalog, quoted=True, alias=_ALIAS)
+
+
+def _column(name: str) -> exp.Column:
+    # Without the table SQLite would take a column that is not there for a text.
+    return exp.column(name, table=_ALIAS, quoted=True)
 
 
 def _reason(error: Exception) -> str:
