@@ -18,6 +18,7 @@ from dataspoke.schema.failure import (
 from dataspoke.schema.info import Info
 from dataspoke.schema.monitor import MonitorMutation
 from dataspoke.schema.notifications import NotificationMutation
+from dataspoke.schema.rules import RuleMutation
 
 
 @strawberry.type(description="Scans wait for a worker.")
@@ -72,7 +73,7 @@ AlertId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="T
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(MonitorMutation, NotificationMutation):
+class Mutation(MonitorMutation, NotificationMutation, RuleMutation):
     @strawberry.mutation(
         description="Scans datasets soon. The caller must be allowed to edit their assertions, or "
         "to manage DataHub where all are to be scanned."

@@ -19,12 +19,13 @@ from dataspoke.schema.health import (
 )
 from dataspoke.schema.info import Info
 from dataspoke.schema.notifications import NotificationQuery
+from dataspoke.schema.rules import RuleQuery
 from dataspoke.schema.search import KnowledgeSearchConnection, KnowledgeSearchFilters
 from dataspoke.schema.status import DataspokeStatus
 
 
 @strawberry.type(description="What can be read.")
-class Query(NotificationQuery):
+class Query(NotificationQuery, RuleQuery):
     @strawberry.field(
         description="Datasets that answer a question, best first, of those the caller may see."
     )
