@@ -19,6 +19,7 @@ COMMANDS = {
     "hub",
     "jobs",
     "notifications",
+    "rules",
     "scan",
     "schema",
     "search",

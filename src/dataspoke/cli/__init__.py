@@ -17,6 +17,7 @@ from dataspoke.cli import (
     jobs,
     notifications,
     processes,
+    rules,
 )
 from dataspoke.errors import DataSpokeError
 from dataspoke.settings import variable_of
@@ -39,6 +40,7 @@ app.command()(doctor.doctor)
 app.add_typer(database.app, name="db")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(notifications.app, name="notifications")
+app.add_typer(rules.app, name="rules")
 app.add_typer(configuration.schema, name="schema")
 app.add_typer(configuration.config, name="config")
 

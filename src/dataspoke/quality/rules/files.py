@@ -16,7 +16,6 @@ from dataspoke.errors import InvalidInput
 from dataspoke.quality.rules.model import Kind, RuleSpec
 
 _SPEC = TypeAdapter(RuleSpec)
-_FORMAT_ID = "https://dataspoke.dev/schema/rules.json"
 # Places within a document: keys of mappings and positions in lists.
 _Path = tuple[str | int, ...]
 
@@ -101,7 +100,6 @@ def json_schema() -> dict[str, Any]:
     reference = {"$ref": "#/$defs/Rule"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": _FORMAT_ID,
         "title": "Rules of DataSpoke",
         "oneOf": [reference, {"type": "array", "items": reference}],
         "$defs": definitions,
