@@ -17,7 +17,6 @@ from typing import Any
 import asyncpg
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from dataspoke.catalogue import Dataset
@@ -115,7 +114,6 @@ class _AsyncDatabase:
             url.set(drivername="postgresql+asyncpg"),
             pool_size=_POOL_SIZE,
             max_overflow=0,
-            pool_timeout=timeout_s,
             pool_pre_ping=True,
             execution_options={"postgresql_readonly": True},
             connect_args={
@@ -129,9 +127,12 @@ class _AsyncDatabase:
                 },
             },
         )
+        # Whoever waits for a turn waits as long as it takes: a query that is slow must not cost
+        # those behind it their time.
+        self._turns = asyncio.Semaphore(_POOL_SIZE)
 
     async def select(self, sql: str, row_cap: int) -> Rows:
-        async with self._engine.connect() as connection:
+        async with self._turns, self._engine.connect() as connection:
             # Rows are fetched as they are asked for, so that the cap holds for memory too.
             streaming = await connection.execution_options(stream_results=True)
             return await streaming.run_sync(_read, sql, row_cap)
@@ -267,10 +268,6 @@ def _translated(connection: str, timeout_s: float) -> Iterator[None]:
     except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         # SQLAlchemy does not wrap what happens while rows are fetched from a server-side cursor.
         raise _translate(connection, timeout_s, error) from error
-    except PoolTimeout as error:
-        raise DependencyUnavailable(
-            _PORT, f"All connections of {connection} are taken; try again."
-        ) from error
     except TimeoutError as error:
         raise _too_slow(connection, timeout_s) from error
     except OSError as error:
