@@ -16,6 +16,7 @@ from dataspoke.errors import InvalidInput
 from dataspoke.quality.rules.model import Kind, RuleSpec
 
 _SPEC = TypeAdapter(RuleSpec)
+_BREAKS = frozenset("\r\x85\u2028\u2029")
 # Places within a document: keys of mappings and positions in lists.
 _Path = tuple[str | int, ...]
 
@@ -231,7 +232,8 @@ class _Blocks(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
+    # Where the library would fold other line breaks into blanks, it is told to escape them.
+    style = '"' if _BREAKS.intersection(value) else "|" if "\n" in value else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
