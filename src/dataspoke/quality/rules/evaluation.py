@@ -133,11 +133,12 @@ def judge_answer(
         shown = f"at least {count:,}" if more else f"{count:,}"
         detail = f"the query returned {shown} {'row' if count == 1 else 'rows'}, expected none"
         return _judged(spec, at, count, count == 0, detail, Range(max=0))
+    if not rows:
+        return failed(spec, at, "the query returned no row; let it return one with one number")
     if len(rows) != 1 or len(rows[0]) != 1:
-        shape = f"{'more than ' if more else ''}{len(rows):,} rows of {len(rows[0])} columns"
-        found = shape if rows else "no row"
+        count = f"{'more than ' if more else ''}{len(rows):,} rows of {len(rows[0])} columns"
         return failed(
-            spec, at, f"the query returned {found}; let it return one row with one number"
+            spec, at, f"the query returned {count}; let it return one row with one number"
         )
     try:
         value = float(rows[0][0])

@@ -54,7 +54,17 @@ class RuleService:
     assertions they may edit, and no connection: a query sees more than its author may.
     """
 
-    def __init__(self, hub: Hub, store: Store, warehouses: Warehouses, clock: Clock) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        store: Store,
+        warehouses: Warehouses,
+        clock: Clock,
+        *,
+        queries: timedelta = _QUERIES,
+    ) -> None:
+        """``queries`` is how long the queries of one scan, or of one try, may take together."""
+        self._queries_s = queries.total_seconds()
         self._hub = hub
         self._store = store
         self._warehouses = warehouses
@@ -92,7 +102,7 @@ class RuleService:
             for result in verdict.results
             if result.check.rule is not None
         }
-        deadline = asyncio.get_running_loop().time() + _QUERIES.total_seconds()
+        deadline = asyncio.get_running_loop().time() + self._queries_s
         evaluations = await asyncio.gather(
             *(
                 self._evaluate(rule, facts[urn], before.get((urn, rule.id)), now, deadline)
@@ -176,8 +186,7 @@ class RuleService:
 
         What it was alerting on and no longer selects is closed.
         """
-        known = await self.rule(actor, rule_id)
-        await self._require_may_write(actor, known.spec)
+        known = await self._to_change(actor, rule_id)
         await self._require_may_write(actor, spec)
         self._require_usable(spec)
         if known.version != version:
@@ -192,8 +201,7 @@ class RuleService:
 
     async def delete(self, actor: Actor, rule_id: UUID) -> Rule:
         """Remove a rule, close its alerts and keep its results; returns what it was."""
-        known = await self.rule(actor, rule_id)
-        await self._require_may_write(actor, known.spec)
+        known = await self._to_change(actor, rule_id)
         ended = await self._alerts_of([rule_id])
         async with self._store.transaction() as tx:
             await tx.delete_rule(rule_id, known.version)
@@ -269,7 +277,7 @@ class RuleService:
             self._hub.operations(list(datasets), since - _BEFORE),
         )
         facts = await self._facts(datasets, profiles, operations, now)
-        deadline = asyncio.get_running_loop().time() + _QUERIES.total_seconds()
+        deadline = asyncio.get_running_loop().time() + self._queries_s
         judgements = await asyncio.gather(
             *(self._try(spec, facts[urn], since, now, deadline) for urn in datasets)
         )
@@ -407,6 +415,15 @@ class RuleService:
     def _changed(self, actor: Actor, rule: Rule, spec: RuleSpec, source: str | None) -> Rule:
         now = self._clock.now()
         return replace(rule, spec=spec, updated_at=now, updated_by=actor.urn, source=source)
+
+    async def _to_change(self, actor: Actor, rule_id: UUID) -> Rule:
+        """Return a rule with all that it selects, also what the actor may not see of it."""
+        await self.rule(actor, rule_id)
+        known = await self._store.rule(rule_id)
+        if known is None:
+            raise NotFound(f"There is no rule {rule_id}.")
+        await self._require_may_write(actor, known.spec)
+        return known
 
     async def _alerts_of(self, rule_ids: Sequence[UUID]) -> list[Alert]:
         active = await self._store.active_alerts(None) if rule_ids else {}
