@@ -499,7 +499,8 @@ class QualityRuleInput:
     def as_document(self) -> Mapping[str, Any]:
         """Return the rule as it stands in a file."""
         document: dict[str, Any] = _given(strawberry.asdict(self))
-        return {**document, **document.pop("definition")}
+        definition: dict[str, Any] = document.pop("definition")
+        return {**document, **definition}
 
 
 def _given(value: Any) -> Any:

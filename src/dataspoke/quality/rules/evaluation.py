@@ -136,9 +136,9 @@ def judge_answer(
     if not rows:
         return failed(spec, at, "the query returned no row; let it return one with one number")
     if len(rows) != 1 or len(rows[0]) != 1:
-        count = f"{'more than ' if more else ''}{len(rows):,} rows of {len(rows[0])} columns"
+        shape = f"{'more than ' if more else ''}{len(rows):,} rows of {len(rows[0])} columns"
         return failed(
-            spec, at, f"the query returned {count}; let it return one row with one number"
+            spec, at, f"the query returned {shape}; let it return one row with one number"
         )
     try:
         value = float(rows[0][0])
