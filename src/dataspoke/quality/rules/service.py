@@ -30,7 +30,7 @@ from dataspoke.quality.rules.model import (
     SchemaVersion,
     plan,
 )
-from dataspoke.quality.rules.selectors import matches
+from dataspoke.quality.rules.selectors import matcher, matches
 from dataspoke.quality.rules.statements import require_select
 
 # Of all queries of one scan together; the scan has other things to do.
@@ -84,12 +84,16 @@ class RuleService:
         then, and nothing where it has said nothing yet. What is wrong with one rule is that rule's
         result, Status.ERROR; only a store that is down raises.
         """
-        rules = [rule for rule in await self._store.rules() if rule.spec.enabled]
+        rules = [
+            (rule, matcher(rule.spec.select))
+            for rule in await self._store.rules()
+            if rule.spec.enabled
+        ]
         asked = [
             (urn, rule)
             for urn, dataset in datasets.items()
-            for rule in rules
-            if matches(rule.spec.select, dataset)
+            for rule, selects in rules
+            if selects(dataset)
         ]
         if not asked:
             return {}
@@ -121,8 +125,9 @@ class RuleService:
         if not visible:
             return {}
         datasets, rules = await asyncio.gather(self._hub.datasets(visible), self._store.rules())
+        selectors = [(rule, matcher(rule.spec.select)) for rule in rules]
         found = {
-            urn: [rule for rule in rules if matches(rule.spec.select, dataset)]
+            urn: [rule for rule, selects in selectors if selects(dataset)]
             for urn, dataset in datasets.items()
         }
         shown = {
@@ -355,7 +360,8 @@ class RuleService:
         self, actor: Actor, spec: RuleSpec, urns: Sequence[str]
     ) -> tuple[dict[str, Dataset], bool]:
         datasets = await self._hub.datasets(urns)
-        selected = [urn for urn, dataset in datasets.items() if matches(spec.select, dataset)]
+        selects = matcher(spec.select)
+        selected = [urn for urn, dataset in datasets.items() if selects(dataset)]
         tried = selected[: _TRIED_DATASETS + 1]
         access = await self._hub.access(actor, tried)
         found = {u: datasets[u] for u in tried if u in access and access[u].view_profile}
