@@ -257,6 +257,13 @@ def test_a_document_that_is_wrong_is_told_as_an_input() -> None:
         )
 
 
+@pytest.mark.parametrize("text", ["a\0b", "\ud83d"])
+def test_what_no_database_keeps_is_refused(text: str) -> None:
+    rule = {"name": "a", "select": {"names": ["x", text]}, "volume": {"rows": {"min": 1}}}
+    with pytest.raises(InvalidInput, match="no database keeps"):
+        from_document(rule)
+
+
 def test_the_schema_refuses_two_kinds_and_none() -> None:
     rule = {"name": "a", "select": {"names": ["x"]}}
     assert not _VALIDATOR.is_valid(rule)

@@ -16,6 +16,7 @@ from dataspoke.errors import InvalidInput
 from dataspoke.quality.rules.model import Kind, RuleSpec
 
 _SPEC = TypeAdapter(RuleSpec)
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _BREAKS = frozenset("\r\x85\u2028\u2029")
 # Places within a document: keys of mappings and positions in lists.
 _Path = tuple[str | int, ...]
@@ -81,6 +82,7 @@ def as_document(spec: RuleSpec) -> dict[str, Any]:
 
 def from_document(document: Mapping[str, Any]) -> RuleSpec:
     """Return the rule of JSON values; raises InvalidInput with every place that is wrong."""
+    _require_storable(document)
     try:
         return _SPEC.validate_python(document)
     except ValidationError as error:
@@ -105,6 +107,20 @@ def json_schema() -> dict[str, Any]:
         "oneOf": [reference, {"type": "array", "items": reference}],
         "$defs": definitions,
     }
+
+
+def _require_storable(value: Any) -> None:
+    """Raise InvalidInput for a text that JSON may hold and PostgreSQL may not."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            _require_storable(item)
+    elif isinstance(value, list):
+        for item in value:
+            _require_storable(item)
+    elif isinstance(value, str) and _UNSTORABLE.search(value):
+        raise InvalidInput(
+            f"{value!r} holds a NUL or half a character, which no database keeps; leave it out."
+        )
 
 
 def _whole_numbers(value: Any) -> Any:
@@ -209,18 +225,6 @@ class _Yaml12(yaml.SafeLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012  the library's own way
 
 
-# https://yaml.org/spec/1.2.2/#103-core-schema, without octal and hexadecimal numbers.
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
-):
-    _Yaml12.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first
-    )
-
-
 class _Blocks(yaml.SafeDumper):
     """Writes texts of several lines as blocks, lists indented below their key."""
 
@@ -229,6 +233,20 @@ class _Blocks(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+# https://yaml.org/spec/1.2.2/#103-core-schema, without octal and hexadecimal numbers.
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+):
+    # Who writes quotes what either version of YAML would read as anything but text.
+    for _side in (_Yaml12, _Blocks):
+        _side.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first
+        )
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
