@@ -10,6 +10,7 @@ from dataspoke.urns import require_dataset
 
 MAX_PAGE = 100
 MAX_POINTS = 1000
+MAX_DAYS = 365
 MAX_URNS = 1000
 MAX_QUESTION = 1000
 
@@ -73,6 +74,23 @@ def run_id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise InvalidInput(f"{text!r} is not the id of a run; take it from qualityRuns.") from None
+
+
+def rule_id(text: str) -> UUID:
+    """Return the id of a rule; raises InvalidInput where it cannot be one."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{text!r} is not the id of a rule; take it from qualityRules."
+        ) from None
+
+
+def days(count: int) -> int:
+    """Return ``count``; raises InvalidInput unless it is 1 to 365."""
+    if not 1 <= count <= MAX_DAYS:
+        raise InvalidInput(f"days must be 1 to {MAX_DAYS}; it is {count}.")
+    return count
 
 
 def change_cursor(after: str | None) -> int | None:

@@ -13,6 +13,7 @@ from dataspoke.knowledge.model import Hit
 from dataspoke.ports.hub import Actor
 from dataspoke.quality.model import Alert, DatasetQuality, MonitorSettings, Result
 from dataspoke.quality.notifications.model import Delivery
+from dataspoke.quality.rules.model import Rule
 from dataspoke.resolvers.services import Alerts, Notifications, Services
 
 T = TypeVar("T")
@@ -44,6 +45,9 @@ class Loaders:
         )
         self.monitors: DataLoader[str, MonitorSettings | None] = DataLoader(
             self._by_urn(services.monitors.settings_for), cache=cache
+        )
+        self.rules: DataLoader[str, Sequence[Rule] | None] = DataLoader(
+            self._by_urn(services.rules.rules_for), cache=cache
         )
         self.results: DataLoader[Slice, Sequence[Result]] = DataLoader(
             self._by_slice(quality.results_for), cache=cache

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from dataspoke.quality.model import (
     Result,
 )
 from dataspoke.quality.notifications.model import Channel, Delivery, Preferences, Target
+from dataspoke.quality.rules.model import Change, DryRun, Kind, Rule, RulePage, RuleSpec
 from dataspoke.quality.runs import RunPage
 from dataspoke.status import Component, Status
 
@@ -129,6 +130,40 @@ class Notifications(Protocol):
     ) -> Mapping[UUID, Sequence[Delivery]]: ...
 
 
+class Rules(Protocol):
+    """Rules. What the actor may not see is absent from lists, and not found else."""
+
+    async def rules_for(
+        self, actor: Actor, urns: Sequence[str]
+    ) -> Mapping[str, Sequence[Rule]]: ...
+
+    async def listed(
+        self, actor: Actor, kinds: Sequence[Kind] | None, first: int, after: str | None
+    ) -> RulePage: ...
+
+    async def rule(self, actor: Actor, rule_id: UUID) -> Rule: ...
+
+    async def results(self, actor: Actor, rule_id: UUID, limit: int) -> Sequence[Result]: ...
+
+    async def create(self, actor: Actor, spec: RuleSpec) -> Rule: ...
+
+    async def update(self, actor: Actor, rule_id: UUID, version: int, spec: RuleSpec) -> Rule: ...
+
+    async def delete(self, actor: Actor, rule_id: UUID) -> Rule: ...
+
+    async def apply(
+        self,
+        actor: Actor,
+        specs: Sequence[RuleSpec],
+        source: str,
+        *,
+        prune: bool,
+        dry_run: bool,
+    ) -> Sequence[Change]: ...
+
+    async def dry_run(self, actor: Actor, spec: RuleSpec, over: timedelta) -> DryRun: ...
+
+
 class Health(Protocol):
     """Metadata health. What the actor may not see is absent, never an error."""
 
@@ -166,6 +201,7 @@ class Services:
     alerts: Alerts
     monitors: Monitors
     notifications: Notifications
+    rules: Rules
     health: Health
     knowledge: Knowledge
     operations: Operations

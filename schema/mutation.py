@@ -19,6 +19,7 @@ from dataspoke.schema.failure import (
 from dataspoke.schema.info import Info
 from dataspoke.schema.monitor import MonitorMutation
 from dataspoke.schema.notifications import NotificationMutation
+from dataspoke.schema.rules import RuleMutation
 from dataspoke.schema.run import QualityRun, RunMutation
 
 
@@ -77,7 +78,7 @@ AlertId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="T
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(MonitorMutation, NotificationMutation, RunMutation):
+class Mutation(MonitorMutation, NotificationMutation, RunMutation, RuleMutation):
     @strawberry.mutation(
         description="Scans datasets soon. The caller must be allowed to edit their assertions, or "
         "to manage DataHub where all are to be scanned."

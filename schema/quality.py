@@ -8,9 +8,11 @@ import strawberry
 from dataspoke.quality import model
 from dataspoke.quality.model import Dimension, Metric, Status
 from dataspoke.resolvers import quality as resolve
+from dataspoke.resolvers import rules as resolve_rules
 from dataspoke.schema.alert import QualityAlert
 from dataspoke.schema.check import QualityCheck
 from dataspoke.schema.info import Info
+from dataspoke.schema.rules import QualityRule
 
 _NO_RANGE = (
     "null while warming up, for the freshness of a deprecated dataset, and where a rule has none"
@@ -136,6 +138,11 @@ class DatasetQuality:
     ) -> list[QualityResult] | None:
         found = await resolve.results(info.context, self.verdict, first)
         return [QualityResult.of(result) for result in found]
+
+    @strawberry.field(description="The rules that it is held to, by name.")
+    async def rules(self, info: Info) -> list[QualityRule] | None:
+        found = await resolve_rules.of_dataset(info.context, self.verdict.urn)
+        return [QualityRule.of(rule) for rule in found]
 
     @strawberry.field(description="Alerts that have not ended, newest first.")
     async def alerts(self, info: Info) -> list[QualityAlert] | None:

@@ -19,13 +19,14 @@ from dataspoke.schema.health import (
 )
 from dataspoke.schema.info import Info
 from dataspoke.schema.notifications import NotificationQuery
+from dataspoke.schema.rules import RuleQuery
 from dataspoke.schema.run import RunQuery
 from dataspoke.schema.search import KnowledgeSearchConnection, KnowledgeSearchFilters
 from dataspoke.schema.status import DataspokeStatus
 
 
 @strawberry.type(description="What can be read.")
-class Query(NotificationQuery, RunQuery):
+class Query(NotificationQuery, RunQuery, RuleQuery):
     @strawberry.field(
         description="Datasets that answer a question, best first, of those the caller may see."
     )

@@ -20,6 +20,7 @@ from dataspoke.adapters.postgres.store import PostgresStore
 from dataspoke.adapters.postgres.vectors import PostgresVectors
 from dataspoke.adapters.process_pool import ProcessPool
 from dataspoke.adapters.redis_feed import RedisFeed
+from dataspoke.adapters.warehouses import SqlWarehouses
 from dataspoke.embedded.model import default_directory
 from dataspoke.errors import ConfigurationError
 from dataspoke.health.service import HealthService
@@ -32,6 +33,7 @@ from dataspoke.ports.vectors import Vectors
 from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.notifications.service import NotificationService
+from dataspoke.quality.rules.service import RuleService
 from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
 from dataspoke.retention import RetentionService
@@ -69,6 +71,7 @@ class Runtime:
     alerts: AlertService
     monitors: MonitorService
     notifications: NotificationService
+    rules: RuleService
     health: HealthService
     knowledge: KnowledgeService
     operations: StatusService
@@ -96,6 +99,8 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
         if computing:
             await stack.enter_async_context(compute)
         embedder = await _embedder(settings.embedder, stack)
+        warehouses = SqlWarehouses(settings.warehouses)
+        stack.push_async_callback(warehouses.close)
         clock = SystemClock()
         channels = await stack.enter_async_context(open_channels(settings.notifications, clock))
         notifications = NotificationService(hub, store, clock, channels)
@@ -122,6 +127,7 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             alerts=AlertService(hub, store, feed, clock, notifications),
             monitors=MonitorService(hub, store),
             notifications=notifications,
+            rules=RuleService(hub, store, warehouses, clock),
             health=HealthService(hub, store, clock),
             knowledge=KnowledgeService(hub, store, vectors, embedder),
             operations=StatusService(

@@ -71,6 +71,10 @@ Days = Annotated[float, Field(gt=0)]
 Cron = Annotated[str, AfterValidator(_require_cron)]
 
 
+# As the environment gives it: its names know no small letters, and are read as such.
+WarehouseName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -189,6 +193,29 @@ class RetentionSettings(_Section):
     slots_days: Days = Field(default=30, description="Which times of the schedules were served.")
     rejected_events_days: Days = Field(default=30, description="Events that could not be taken.")
     jobs_days: Days = Field(default=7, description="Background jobs that are done.")
+
+
+class WarehouseSettings(_Section):
+    """A database that rules may ask, and which datasets lie in it.
+
+    ``url`` is a SQLAlchemy address, or refers to one: ``env:NAME`` or ``file:PATH``.
+    """
+
+    url: SecretStr = Field(
+        description="SQLAlchemy address of PostgreSQL, DuckDB or SQLite, or where it is written: "
+        "env:NAME or file:PATH. Let its user only read."
+    )
+    platform: str = Field(
+        default="", description="Platform of the datasets in it, as postgres; empty for none."
+    )
+    names: list[str] = Field(
+        default=["*"], description="Patterns of their names, as a JSON list; * and ? stand for any."
+    )
+    instance: str = Field(
+        default="", description="Platform instance that begins their names in DataHub."
+    )
+    statement_timeout_s: Seconds = Field(default=30, description="Longest run of one query.")
+    row_cap: int = Field(default=1000, ge=1, description="Most rows that are read of an answer.")
 
 
 class SubgraphSettings(_Section):
@@ -349,6 +376,9 @@ class Settings(BaseSettings):
     quality: QualitySettings = QualitySettings()
     schedule: ScheduleSettings = ScheduleSettings()
     retention: RetentionSettings = RetentionSettings()
+    warehouses: dict[WarehouseName, WarehouseSettings] = Field(
+        default={}, description="Databases that rules may ask, by a name of your choice."
+    )
     subgraph: SubgraphSettings = SubgraphSettings()
     notifications: NotificationSettings = NotificationSettings()
 
@@ -400,7 +430,9 @@ def settings_page() -> str:
         "Each is an environment variable. `dataspoke config check` prints what is in force.",
     ]
     section = None
-    for setting in described(Settings.model_construct()):
+    # One connection stands for all: they have the same settings.
+    example = {"<name>": WarehouseSettings(url=SecretStr(""))}
+    for setting in described(Settings.model_construct(warehouses=example)):
         head = setting.variable.removeprefix("DATASPOKE_").partition("__")[0].lower()
         if "__" not in setting.variable:
             head = "general"

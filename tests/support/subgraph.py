@@ -19,6 +19,7 @@ from dataspoke.adapters.memory.hub import MemoryHub
 from dataspoke.adapters.memory.jobs import MemoryJobs
 from dataspoke.adapters.memory.store import MemoryStore
 from dataspoke.adapters.memory.vectors import MemoryVectors
+from dataspoke.adapters.warehouses import SqlWarehouses
 from dataspoke.catalogue import Dataset, Field
 from dataspoke.errors import Unauthenticated
 from dataspoke.health.model import Finding, HealthScore
@@ -44,10 +45,11 @@ from dataspoke.quality.model import (
 )
 from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.notifications.service import NotificationService
+from dataspoke.quality.rules.service import RuleService
 from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
 from dataspoke.resolvers.services import Services
-from dataspoke.settings import QualitySettings, SubgraphSettings
+from dataspoke.settings import QualitySettings, SubgraphSettings, WarehouseSettings
 from dataspoke.status import StatusService
 from dataspoke.subgraph.app import create_app
 from dataspoke.subgraph.auth import Identify
@@ -158,6 +160,8 @@ class Subgraph:
         self,
         settings: SubgraphSettings | None = None,
         channels: Channels | None = None,
+        *,
+        warehouses: Mapping[str, WarehouseSettings] | None = None,
         **options: Any,
     ) -> None:
         self.calls: Counter[str] = Counter()
@@ -187,6 +191,7 @@ class Subgraph:
             alerts=AlertService(hub, store, self.feed, self.clock, self.notifications),
             notifications=self.notifications,
             monitors=MonitorService(hub, store),
+            rules=RuleService(hub, store, SqlWarehouses(warehouses or {}), self.clock),
             health=HealthService(hub, store, self.clock),
             knowledge=self.knowledge,
             operations=StatusService(

@@ -20,6 +20,7 @@ COMMANDS = {
     "jobs",
     "notifications",
     "runs",
+    "rules",
     "scan",
     "schema",
     "search",

@@ -17,6 +17,7 @@ from dataspoke.cli import (
     jobs,
     notifications,
     processes,
+    rules,
     runs,
 )
 from dataspoke.errors import DataSpokeError
@@ -41,6 +42,7 @@ app.add_typer(database.app, name="db")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(notifications.app, name="notifications")
 app.add_typer(runs.app, name="runs")
+app.add_typer(rules.app, name="rules")
 app.add_typer(configuration.schema, name="schema")
 app.add_typer(configuration.config, name="config")
 

@@ -54,6 +54,7 @@ async def _serve_subgraph(settings: Settings) -> None:
             alerts=runtime.alerts,
             monitors=runtime.monitors,
             notifications=runtime.notifications,
+            rules=runtime.rules,
             health=runtime.health,
             knowledge=runtime.knowledge,
             operations=runtime.operations,

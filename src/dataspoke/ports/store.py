@@ -13,6 +13,7 @@ from dataspoke.ports.models import ModelReads, ModelWrites
 from dataspoke.ports.notifications import NotificationReads, NotificationWrites
 from dataspoke.ports.queue import WakeUp
 from dataspoke.ports.retention import Retention
+from dataspoke.ports.rules import RuleReads, RuleWrites
 from dataspoke.ports.runs import RunReads, RunWrites
 from dataspoke.quality.model import (
     Alert,
@@ -113,7 +114,7 @@ class AlertQuery:
 NewestSlot = Callable[[datetime], datetime]
 
 
-class Transaction(NotificationWrites, RunWrites, ModelWrites, Protocol):
+class Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, Protocol):
     """What is saved together or not at all."""
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> None: ...
@@ -175,7 +176,7 @@ class Transaction(NotificationWrites, RunWrites, ModelWrites, Protocol):
         ...
 
 
-class Store(NotificationReads, RunReads, ModelReads, Retention, Protocol):
+class Store(NotificationReads, RunReads, ModelReads, Retention, RuleReads, Protocol):
     """Reads are plural: as many statements for fifty datasets as for one.
 
     Raises DependencyUnavailable or DependencyTimeout with port ``store`` where it is down.

@@ -15,6 +15,7 @@ from dataspoke.adapters.memory.notifications import (
     NotificationWrites,
 )
 from dataspoke.adapters.memory.retention import Retention
+from dataspoke.adapters.memory.rules import RuleReads, RuleTable, RuleWrites
 from dataspoke.adapters.memory.runs import RunReads, RunWrites
 from dataspoke.errors import Conflict, LeaseLost
 from dataspoke.health.model import HealthScore
@@ -50,6 +51,7 @@ class Tables:
     changes: list[AlertChange] = field(default_factory=list)
     feedback: dict[tuple[str, Check, datetime], Feedback] = field(default_factory=dict)
     monitors: dict[str, MonitorSettings] = field(default_factory=dict)
+    rules: RuleTable = field(default_factory=RuleTable)
     health: dict[str, HealthScore] = field(default_factory=dict)
     health_history: list[HealthScore] = field(default_factory=list)
     notifications: NotificationTable = field(default_factory=NotificationTable)
@@ -70,6 +72,7 @@ class Tables:
             changes=list(self.changes),
             feedback=dict(self.feedback),
             monitors=dict(self.monitors),
+            rules=self.rules.copy(),
             health=dict(self.health),
             health_history=list(self.health_history),
             notifications=self.notifications.copy(),
@@ -85,10 +88,11 @@ class Tables:
         return self.sequence
 
 
-class _Transaction(NotificationWrites, RunWrites, ModelWrites):
+class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites):
     def __init__(self, tables: Tables, now: datetime) -> None:
         self._tables = tables
         self._notifications = tables.notifications
+        self._rules = tables.rules
         self._now = now
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> None:
@@ -169,6 +173,7 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites):
         tables.notifications.forget(tables.alerts)
         tables.feedback = {k: v for k, v in tables.feedback.items() if v.urn not in gone}
         tables.monitors = {k: v for k, v in tables.monitors.items() if k not in gone}
+        tables.rules.forget(urns)
         tables.health = {k: v for k, v in tables.health.items() if k not in gone}
         tables.models = {k: v for k, v in tables.models.items() if v.urn not in gone}
         tables.health_history = [s for s in tables.health_history if s.urn not in gone]
@@ -177,13 +182,21 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites):
         self._tables.audit.append((actor, action, tuple(subjects)))
 
 
-class MemoryStore(NotificationReads, RunReads, ModelReads, Retention):
+class MemoryStore(NotificationReads, RunReads, ModelReads, Retention, RuleReads):
     """The Store port in memory, with the semantics of the real one; time is the clock's."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._tables = Tables()
         self._writing = asyncio.Lock()
+
+    @property
+    def _rules(self) -> RuleTable:
+        return self._tables.rules
+
+    @property
+    def _all_results(self) -> Mapping[tuple[str, Check, datetime], Result]:
+        return self._tables.results
 
     @property
     def audit_log(self) -> Sequence[tuple[str, str, tuple[str, ...]]]:

@@ -35,11 +35,13 @@ from dataspoke.adapters.postgres.migrate import current_revision, require_head
 from dataspoke.adapters.postgres.models import ModelReads, ModelWrites
 from dataspoke.adapters.postgres.notifications import NotificationReads, NotificationWrites
 from dataspoke.adapters.postgres.retention import Retention
+from dataspoke.adapters.postgres.rules import RuleReads, RuleWrites
 from dataspoke.adapters.postgres.runs import RunReads, RunWrites
 from dataspoke.adapters.postgres.tables import (
     alert_changes,
     alerts,
     audit_log,
+    dataset_schemas,
     event_cursors,
     health_latest,
     health_scores,
@@ -125,7 +127,7 @@ _FINISH_INDEX = delete(index_requests).where(
 )
 
 
-class _Transaction(NotificationWrites, RunWrites, ModelWrites):
+class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites):
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
@@ -220,6 +222,7 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites):
             quality_verdicts,
             quality_feedback,
             quality_monitors,
+            dataset_schemas,
             health_scores,
             health_latest,
             alerts,
@@ -233,7 +236,7 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites):
         await self._save(insert(audit_log), [values])
 
 
-class PostgresStore(NotificationReads, RunReads, ModelReads, Retention):
+class PostgresStore(NotificationReads, RunReads, ModelReads, Retention, RuleReads):
     """The Store port; see there for what each call returns."""
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -100,6 +100,14 @@ quality_results = Table(
     Column("detail", Text),
     Column("dimension", Text),
     Column("judged_at", TIME, nullable=False),
+    # A rule's results, on whatever dataset.
+    Index(
+        "ix_quality_results_rule",
+        "check_key",
+        "point_time",
+        "urn",
+        postgresql_where=text("check_key LIKE 'rule:%'"),
+    ),
 )
 
 quality_verdicts = Table(
@@ -184,6 +192,35 @@ quality_monitors = Table(
     Column("urn", URN, primary_key=True),
     Column("settings", JSONB, nullable=False),
     Column("version", Integer, nullable=False),
+)
+
+# ``definition`` is the rule as people write it, in the format of that number; the columns before it
+# repeat of it what is asked for in SQL.
+quality_rules = Table(
+    "quality_rules",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("enabled", Boolean, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("format", Integer, nullable=False),
+    Column("definition", JSONB, nullable=False),
+    Column("source", Text),
+    Column("version", Integer, nullable=False),
+    Column("created_at", TIME, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("updated_at", TIME, nullable=False),
+    Column("updated_by", Text, nullable=False),
+)
+
+# One row for each change of a dataset's columns: name and native type of each, by name.
+dataset_schemas = Table(
+    "dataset_schemas",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("seen_at", TIME, primary_key=True),
+    Column("columns", JSONB, nullable=False),
 )
 
 health_scores = Table(
