@@ -1,6 +1,7 @@
 """Which service does which kind of job."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +37,7 @@ def work_table(
         if run_id is None:
             await quality.scan(lease, payload["urns"])
         else:
-            await runs.scan(lease, run_id, payload["urns"])
+            await runs.scan(lease, run_id, payload["urns"], refit=payload.get("refit", False))
 
     return {
         JobKind.SCAN_ALL: lambda lease, payload: runs.begin(
@@ -47,7 +48,12 @@ def work_table(
         ),
         JobKind.SCAN_DATASETS: scan,
         JobKind.WRITE_BACK_QUALITY: lambda lease, payload: quality.write_back(
-            lease, payload["urn"]
+            lease, payload["urns"], payload["removed"]
+        ),
+        JobKind.WRITE_BACK_INCIDENTS: lambda lease, payload: alerts.write_incidents(
+            lease,
+            [UUID(alert) for alert in payload["alerts"]],
+            datetime.fromisoformat(payload["at"]),
         ),
         JobKind.WAKE_ALERT: lambda lease, payload: alerts.wake(lease, UUID(payload["alert"])),
         JobKind.ANNOUNCE_ALERTS: lambda lease, payload: alerts.announce(lease),

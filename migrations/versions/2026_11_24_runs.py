@@ -73,10 +73,11 @@ def upgrade() -> None:
         "quality_models",
         sa.Column("urn", _URN, nullable=False),
         sa.Column("check_key", sa.Text(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=False),
         sa.Column("state", sa.LargeBinary(), nullable=False),
         sa.Column("fitted_at", _TIME, nullable=False),
         sa.Column("judged_until", _TIME, nullable=False),
+        sa.Column("failing_since", _TIME),
         sa.PrimaryKeyConstraint("urn", "check_key", name=op.f("pk_quality_models")),
     )
     op.create_index("ix_quality_models_fitted_at", "quality_models", ["fitted_at"])

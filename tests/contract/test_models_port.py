@@ -3,9 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from dataspoke.ports.models import StoredModel
 from dataspoke.ports.store import Store
-from dataspoke.quality.model import Check, Metric
+from dataspoke.quality.model import Check, Metric, StoredModel
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -14,7 +13,7 @@ NULLS = Check(Metric.NULL_SHARE, "e:mail")
 
 
 def model(urn: str, check: Check = ROWS, state: bytes = b"\0\xff", hour: int = 0) -> StoredModel:
-    return StoredModel(urn, check, 3, state, NOON, NOON + hour * HOUR)
+    return StoredModel(urn, check, "3", state, NOON, NOON + hour * HOUR, NOON)
 
 
 async def save(store: Store, *models: StoredModel) -> None:

@@ -31,10 +31,8 @@ from dataspoke.ports.store import JobKind
 from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.runs import RunService
-from dataspoke.quality.service import QualityService
 from dataspoke.retention import RetentionService
 from dataspoke.settings import (
-    QualitySettings,
     RedisSettings,
     RetentionSettings,
     ScheduleSettings,
@@ -44,6 +42,7 @@ from dataspoke.settings import (
 from dataspoke.workers.jobs import work_table
 from dataspoke.workers.schedule import entries
 from dataspoke.workers.worker import run
+from tests.support.quality import quality_service
 from tests.support.waiting import until
 
 HIVE = "urn:li:dataPlatform:hive"
@@ -84,9 +83,7 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
         ProcessPool(1, preload=["dataspoke.quality.detectors", "prophet"]) as compute,
         asyncio.TaskGroup() as tasks,
     ):
-        quality = QualityService(
-            made.hub, made.store, feed, compute, clock, QualitySettings(grouping_wait_s=0)
-        )
+        quality = quality_service(made.hub, made.store, feed, compute, clock)
         tasks.create_task(
             run(
                 work=work_table(

@@ -47,14 +47,14 @@ from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.rules.service import RuleService
 from dataspoke.quality.runs import RunService
-from dataspoke.quality.service import QualityService
 from dataspoke.resolvers.services import Services
-from dataspoke.settings import QualitySettings, SubgraphSettings, WarehouseSettings
+from dataspoke.settings import SubgraphSettings, WarehouseSettings
 from dataspoke.status import StatusService
 from dataspoke.subgraph.app import create_app
 from dataspoke.subgraph.auth import Identify
 from dataspoke.urns import deterministic_id
 from tests.support.embedding import SynonymEmbedder
+from tests.support.quality import quality_service
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 WATCHED = (Metric.ROW_COUNT, Metric.FRESHNESS)
@@ -179,9 +179,7 @@ class Subgraph:
             hub, store, self.clock, Channels() if channels is None else channels
         )
         self.run_feed = WatchedFeed(timedelta(milliseconds=20))
-        quality = QualityService(
-            hub, store, self.feed, InlineCompute(), self.clock, QualitySettings()
-        )
+        quality = quality_service(hub, store, self.feed, InlineCompute(), self.clock)
         self.runs = RunService(
             hub, store, self.run_feed, self.clock, quality, pace=timedelta(milliseconds=5)
         )

@@ -32,7 +32,6 @@ from dataspoke.ports.store import JobKind, Lease, Store
 from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
 from dataspoke.settings import (
-    QualitySettings,
     RedisSettings,
     ScheduleSettings,
     StoreSettings,
@@ -41,6 +40,7 @@ from dataspoke.settings import (
 from dataspoke.workers.jobs import Work
 from dataspoke.workers.schedule import entries
 from dataspoke.workers.worker import run
+from tests.support.quality import quality_service
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__])
@@ -184,7 +184,7 @@ async def _work(plan: Plan) -> None:
     hub = SlowHub(datetime.fromisoformat(plan.now))
     async with ArqQueue(redis) as queue, RedisFeed(redis) as feed, ProcessPool(2) as compute:
         clock = SystemClock()
-        quality = QualityService(hub, store, feed, compute, clock, QualitySettings())
+        quality = quality_service(hub, store, feed, compute, clock)
         runs = RunService(hub, store, feed, clock, quality, batch=BATCH)
         await run(
             work=_scan_table(store, quality, runs) if plan.scans else _row_table(store),

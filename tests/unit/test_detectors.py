@@ -12,13 +12,14 @@ from dataspoke.catalogue import Operation
 from dataspoke.quality.detectors import (
     WARM_UP_POINTS,
     WATCHES,
+    DatasetHistory,
     Direction,
     Watch,
     judge,
     judge_dataset,
     judge_freshness,
 )
-from dataspoke.quality.model import Judgement, Metric, Point, Status
+from dataspoke.quality.model import Check, Judgement, Metric, Point, Status
 
 START = datetime(2026, 5, 1, 6, tzinfo=UTC)
 ROWS = WATCHES[Metric.ROW_COUNT]
@@ -158,7 +159,9 @@ def test_a_look_at_freshness_is_what_a_scan_at_that_moment_says() -> None:
     looks = [START + timedelta(days=day, hours=2) for day in range(58)]
     judged = judge_freshness(operations, looks)
     for day in (10, 40, 49, 50, 51, 57):
-        (verdict,) = judge_dataset((), operations, looks[day], {})
+        history = DatasetHistory("urn", operations=tuple(operations))
+        verdicts = judge_dataset(history, looks[day])
+        verdict = next(v for v in verdicts if v.check == Check(Metric.FRESHNESS))
         assert verdict.judgements[-1] == judged[day]
     assert [j.point.time for j in judged if j.status is Status.FAIL] == [looks[50]]
     assert judge_freshness(operations, []) == judge_freshness([], looks) == []

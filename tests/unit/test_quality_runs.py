@@ -20,9 +20,8 @@ from dataspoke.ports.store import JobKind, NewJob
 from dataspoke.quality.detectors import DatasetHistory
 from dataspoke.quality.model import Check, Metric
 from dataspoke.quality.runs import RunService, scan_all_job
-from dataspoke.quality.service import QualityService
-from dataspoke.settings import QualitySettings
 from dataspoke.urns import deterministic_id
+from tests.support.quality import quality_service
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -63,9 +62,7 @@ class House:
         self.jobs = MemoryJobs(self.store)
         self.compute = PoisonedCompute()
         self.feed = MemoryFeed(timedelta(milliseconds=20))
-        quality = QualityService(
-            self.hub, self.store, self.feed, self.compute, self.clock, QualitySettings()
-        )
+        quality = quality_service(self.hub, self.store, self.feed, self.compute, self.clock)
         self.runs = RunService(
             self.hub,
             self.store,

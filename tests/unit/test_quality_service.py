@@ -43,14 +43,14 @@ from dataspoke.quality.model import (
 )
 from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.notifications.service import NotificationService
-from dataspoke.quality.service import QualityService
-from dataspoke.settings import QualitySettings
+from tests.support.quality import quality_service
 
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
 # Past the warm-up of 28 points; below 60, so that no test pays for a fit of Prophet.
 DAYS = 50
 ROWS, FRESHNESS = Check(Metric.ROW_COUNT), Check(Metric.FRESHNESS)
+LATE = Check(Metric.LATE_ARRIVAL)
 
 
 def urn(name: str) -> str:
@@ -83,13 +83,12 @@ class House:
         self.store = store(self.clock)
         self.jobs = MemoryJobs(self.store)
         feed = MemoryFeed(timedelta(days=1))
-        self.quality = QualityService(
+        self.quality = quality_service(
             self.hub,
             self.store,
             feed,
             InlineCompute(),
             self.clock,
-            QualitySettings(grouping_wait_s=0),
         )
         notifications = NotificationService(self.hub, self.store, self.clock, Channels())
         self.alerts = AlertService(self.hub, self.store, feed, self.clock, notifications)
@@ -138,7 +137,7 @@ async def test_a_scan_saves_every_result_the_verdict_and_its_own_write_back(hous
 
     verdict = (await house.quality.verdicts_for(house.service, [orders]))[orders]
     assert (verdict.status, verdict.score, verdict.scanned_at) == (Status.PASS, 100, NOW)
-    assert {result.check for result in verdict.results} == {ROWS, FRESHNESS}
+    assert {result.check for result in verdict.results} == {ROWS, FRESHNESS, LATE}
     results = (await house.quality.results_for(house.service, [orders], 1000))[orders]
     of_rows = [r.judgement for r in results if r.check == ROWS]
     assert [j.point.time for j in of_rows] == [p.time for p in reversed(profiles())]
@@ -146,7 +145,10 @@ async def test_a_scan_saves_every_result_the_verdict_and_its_own_write_back(hous
     assert {j.status for j in of_rows[-28:]} == {Status.WARMING_UP}
     assert not await house.all_alerts()
     (job,) = house.store.open_jobs
-    assert (job.kind, job.payload) == (JobKind.WRITE_BACK_QUALITY, {"urn": orders})
+    assert (job.kind, job.payload) == (
+        JobKind.WRITE_BACK_QUALITY,
+        {"urns": [orders], "removed": {}},
+    )
 
 
 async def test_each_dataset_has_its_own_write_back(house: House) -> None:
@@ -154,8 +156,8 @@ async def test_each_dataset_has_its_own_write_back(house: House) -> None:
     for name in names:
         await house.quality.scan(None, [name])
     for name in names:
-        await house.quality.write_back(None, name)
-    assert {job.payload["urn"] for job in house.store.open_jobs} == set(names)
+        await house.quality.write_back(None, [name], {})
+    assert [job.payload["urns"] for job in house.store.open_jobs] == [[n] for n in names]
     assert {result.urn for result in house.hub.results.values()} == set(names)
     assert {name: score.quality for name, score in house.hub.scores.items()} == dict.fromkeys(
         names, 100
@@ -163,7 +165,7 @@ async def test_each_dataset_has_its_own_write_back(house: House) -> None:
 
 
 async def test_write_back_of_what_was_never_scanned_writes_nothing(house: House) -> None:
-    await house.quality.write_back(None, house.show("orders"))
+    await house.quality.write_back(None, [house.show("orders")], {})
     assert not house.hub.results
     assert not house.hub.scores
 
@@ -345,7 +347,7 @@ async def test_a_deprecated_dataset_owes_no_load(house: House) -> None:
         FRESHNESS,
         AlertState.RESOLVED,
     )
-    await house.quality.write_back(None, orders)
+    await house.quality.write_back(None, [orders], {})
     shown = max(
         (r for r in house.hub.results.values() if r.check == FRESHNESS),
         key=lambda result: result.judgement.point.time,
@@ -394,7 +396,7 @@ async def test_a_short_history_is_warming_up_in_silence(house: House) -> None:
     runs[-1] = Profile(runs[-1].time, 1)
     house.hub.put(dataset("young"), profiles=runs, operations=operations(days=20))
     await house.quality.scan(None, [urn("young")])
-    await house.quality.write_back(None, urn("young"))
+    await house.quality.write_back(None, [urn("young")], {})
     verdict = (await house.quality.verdicts_for(house.service, [urn("young")]))[urn("young")]
     assert (verdict.status, verdict.score) == (Status.WARMING_UP, None)
     assert not await house.all_alerts()
@@ -442,7 +444,7 @@ async def test_nothing_is_saved_under_a_lost_lease(house: House) -> None:
     for call in (
         house.quality.scan(lost, [orders]),
         house.quality.scan(lost, [urn("gone")]),
-        house.quality.write_back(lost, orders),
+        house.quality.write_back(lost, [orders], {}),
     ):
         with pytest.raises(LeaseLost):
             await call
@@ -478,10 +480,12 @@ async def test_each_actor_sees_the_metrics_of_what_they_may_see(house: House, wh
     active = await house.alerts.active_for(actor, [orders])
     page = await house.alerts.listed(actor, None, None, 10, None)
 
-    assert {r.check for v in verdicts.values() for r in v.results} == checks
+    judged = checks | ({LATE} if FRESHNESS in checks else set())
+    assert {r.check for v in verdicts.values() for r in v.results} == judged
     assert all(v.score == 0 and v.status is Status.FAIL for v in verdicts.values())
-    for seen in (results, active):
-        assert {item.check for items in seen.values() for item in items} == checks
+    assert {result.check for found in results.values() for result in found} == judged
+    # A load that stays away is told of once.
+    assert {alert.check for found in active.values() for alert in found} == checks
     assert {alert.check for alert in page.alerts} == checks
     assert not page.has_next
 

@@ -16,8 +16,7 @@ from dataspoke.localhub.sample import catalogue, generate
 from dataspoke.localhub.sample.faults import RECENT
 from dataspoke.quality.detectors import WARM_UP_POINTS
 from dataspoke.quality.model import AlertState, Check, Metric
-from dataspoke.quality.service import QualityService
-from dataspoke.settings import QualitySettings
+from tests.support.quality import quality_service
 
 END = date(2026, 11, 24)
 # Two tables are faulty at the end of every sample, on purpose.
@@ -56,7 +55,7 @@ async def check(urn: str, profiles: list[Profile]) -> None:
     assert len(profiles) > WARM_UP_POINTS
     clock = MemoryClock(profiles[-1].time + timedelta(minutes=1))
     hub, store = MemoryHub(), MemoryStore(clock)
-    quality = QualityService(hub, store, MemoryFeed(), InlineCompute(), clock, QualitySettings())
+    quality = quality_service(hub, store, MemoryFeed(), InlineCompute(), clock)
     dataset = Dataset(urn, "a table", "urn:li:dataPlatform:postgres")
     hub.put(dataset, profiles=profiles)
     await quality.scan(None, [urn])

@@ -191,7 +191,8 @@ class Hub(Protocol):
         """Raise or resolve incidents; safe to repeat and in any order.
 
         What a person said of one in the hub stays: its title, priority, assignees and stage, and
-        that it is resolved or active where they said so after ``changed_at``.
+        that it is resolved or active where they said so after ``changed_at``. One that is not
+        active and was never raised is not raised.
         """
         ...
 

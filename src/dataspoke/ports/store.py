@@ -41,7 +41,8 @@ class JobKind(StrEnum):
 
     SCAN_ALL = "scan_all"  # kind and scope of a run, or its run_id
     SCAN_DATASETS = "scan_datasets"  # urns; of a run its run_id too, and whether to refit
-    WRITE_BACK_QUALITY = "write_back_quality"  # urn
+    WRITE_BACK_QUALITY = "write_back_quality"  # urns, removed
+    WRITE_BACK_INCIDENTS = "write_back_incidents"  # alerts, at
     WAKE_ALERT = "wake_alert"  # alert
     ANNOUNCE_ALERTS = "announce_alerts"
     DELIVER_NOTIFICATION = "deliver_notification"  # notification
@@ -228,6 +229,10 @@ class Store(NotificationReads, RunReads, ModelReads, Retention, RuleReads, Proto
         ...
 
     async def alert(self, alert_id: UUID) -> Alert | None: ...
+
+    async def alerts_by_id(self, alert_ids: Sequence[UUID]) -> Sequence[Alert]:
+        """Return those of these alerts that there are, newest first."""
+        ...
 
     async def alerts_explained_by(self, causes: Sequence[UUID]) -> Sequence[Alert]:
         """Return the active alerts that have one of these as their cause, newest first."""

@@ -8,13 +8,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from dataspoke.catalogue import Reach
 from dataspoke.errors import Conflict, DependencyError, Forbidden, InvalidInput, NotFound
 from dataspoke.ports.clock import Clock
 from dataspoke.ports.feed import Feed
-from dataspoke.ports.hub import Actor, Hub
+from dataspoke.ports.hub import Actor, Hub, Incident
 from dataspoke.ports.store import AlertQuery, JobKind, Lease, NewJob, Store
 from dataspoke.quality import alerts as life
 from dataspoke.quality.access import may_see
+from dataspoke.quality.incidents import incident_of
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
@@ -30,7 +32,8 @@ _log = logging.getLogger(__name__)
 _CHANGES = 100
 _ANNOUNCED = "announced_alerts"
 # Farther up a fault has usually been seen nearer by.
-_HOPS = 5
+_UPSTREAM = 200
+_DOWNSTREAM = 1_000
 
 
 class AlertService:
@@ -206,30 +209,32 @@ class AlertService:
             await self._notifications.enqueue(tx, outgoing)
             if changes:
                 await tx.save_cursor(_ANNOUNCED, str(changes[-1].cursor), previous)
-            if regrouped or len(changes) == _CHANGES:
-                await tx.add_jobs([announce_job(timedelta(0))])
+            jobs = [announce_job(timedelta(0))] if regrouped or len(changes) == _CHANGES else []
+            if told := {c.alert.id for c in changes} | {a.id for a in grouped}:
+                jobs.append(_incidents_job(sorted(told), self._clock.now()))
+            await tx.add_jobs(jobs)
         if regrouped:
             await signal(self._feed)
 
     async def _upstream(self, urns: set[str]) -> Mapping[str, frozenset[str]]:
-        """Return for each dataset those it is made from, up to some hops away."""
-        direct: dict[str, tuple[str, ...]] = {}
-        asked = sorted(urns)
-        for _ in range(_HOPS):
-            if not asked:
-                break
-            lineage = await self._hub.lineage(asked)
-            direct |= {urn: lineage[urn].upstream if urn in lineage else () for urn in asked}
-            asked = sorted({above for urn in asked for above in direct[urn]} - set(direct))
-        reached = {}
-        for urn in urns:
-            above: set[str] = set()
-            edge = {urn}
-            for _ in range(_HOPS):
-                edge = {u for each in edge for u in direct.get(each, ())} - above
-                above |= edge
-            reached[urn] = frozenset(above - {urn})
-        return reached
+        """Return for each dataset those it is made from, the nearest ones."""
+        reached = await self._hub.upstream(sorted(urns), _UPSTREAM)
+        return {urn: frozenset(reach.steps) for urn, reach in reached.items()}
+
+    async def write_incidents(
+        self, lease: Lease | None, alert_ids: Sequence[UUID], at: datetime
+    ) -> None:
+        """Show alerts as incidents of the hub as they are now; ``at`` is when they were changed.
+
+        An alert that another one explains has no incident, or none that is active.
+        """
+        alerts = await self._store.alerts_by_id(alert_ids)
+        reach = await self._hub.downstream(sorted({alert.urn for alert in alerts}), _DOWNSTREAM)
+        await self._hub.write_incidents(
+            [_incident(alert, reach.get(alert.urn, Reach()), at) for alert in alerts]
+        )
+        async with self._store.transaction(lease):
+            pass
 
     async def stream(
         self, actor: Actor, urns: Sequence[str] | None, after: int | None
@@ -275,6 +280,23 @@ def announce_job(wait: timedelta) -> NewJob:
     """
     kind = JobKind.ANNOUNCE_ALERTS
     return NewJob(kind, dedupe_key=kind, delay=wait)
+
+
+def _incident(alert: Alert, reach: Reach, at: datetime) -> Incident:
+    impact = None
+    if reach.steps:
+        more = "" if reach.complete else "more than "
+        impact = f"Datasets downstream: {more}{len(reach.steps):,}."
+    incident = incident_of(alert, impact)
+    if alert.cause is not None and alert.active:
+        message = "It is a consequence of another alert."
+        return replace(incident, active=False, message=message, changed_at=at)
+    return replace(incident, changed_at=max(incident.changed_at, at)) if alert.active else incident
+
+
+def _incidents_job(alert_ids: Sequence[UUID], at: datetime) -> NewJob:
+    payload = {"alerts": [str(alert_id) for alert_id in alert_ids], "at": at.isoformat()}
+    return NewJob(JobKind.WRITE_BACK_INCIDENTS, payload)
 
 
 def _wake_job(alert_id: UUID, delay: timedelta) -> NewJob:

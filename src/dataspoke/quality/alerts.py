@@ -117,6 +117,18 @@ def _flapping(alert: Alert, now: datetime) -> bool:
     return now - alert.reopened_at < FLAP_DAMPING
 
 
+def told_by_freshness(latest: Mapping[Check, Alert], now: datetime) -> bool:
+    """Tell whether a dataset's alert on freshness is, or was just now, about the same load.
+
+    ``latest`` holds the newest alert of each of its checks. A load that stays away is told of by
+    its age; that it came late, once it is there, is no more news.
+    """
+    alert = latest.get(Check(Metric.FRESHNESS))
+    if alert is None:
+        return False
+    return alert.active or now - (alert.ended_at or alert.opened_at) <= _ONE_CAUSE
+
+
 def acknowledge(alert: Alert, by: str, now: datetime) -> Alert:
     """Return the alert taken up by somebody; raises Conflict where that cannot be any more.
 

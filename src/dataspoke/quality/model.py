@@ -222,6 +222,24 @@ class MonitorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredModel:
+    """What the detector of one series has learned from all points up to ``judged_until``.
+
+    ``basis`` tells from what it was learned beside the points: what has another one is fitted
+    anew. ``failing_since`` is when the fault began that its last point belongs to, None where that
+    passes.
+    """
+
+    urn: str
+    check: Check
+    basis: str
+    state: bytes
+    fitted_at: datetime
+    judged_until: datetime
+    failing_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AlertChange:
     """An alert after a transition, as the feed carries it. ``cursor`` orders changes, rising."""
 

@@ -170,7 +170,9 @@ class RunService:
                 await tx.add_jobs(self._batch_jobs(run, urns))
         await self._signal()
 
-    async def scan(self, lease: Lease, run_id: UUID, urns: Sequence[str]) -> None:
+    async def scan(
+        self, lease: Lease, run_id: UUID, urns: Sequence[str], *, refit: bool = False
+    ) -> None:
         """Scan what of these datasets the run has still to do.
 
         Where some of several cannot be judged they are parted, so that one takes no other along.
@@ -180,7 +182,7 @@ class RunService:
             async with self._store.transaction(lease):
                 return
         try:
-            await self._scan_in_time(lease, run_id, left)
+            await self._scan_in_time(lease, run_id, left, refit=refit)
         except Exception as error:
             if len(left) < 2 or _is_outage(error):
                 raise
@@ -191,11 +193,13 @@ class RunService:
             return
         await self._signal()
 
-    async def _scan_in_time(self, lease: Lease, run_id: UUID, urns: Sequence[str]) -> None:
+    async def _scan_in_time(
+        self, lease: Lease, run_id: UUID, urns: Sequence[str], *, refit: bool
+    ) -> None:
         limit_s = self._batch_limit.total_seconds()
         try:
             async with asyncio.timeout(limit_s):
-                await self._quality.scan(lease, urns, run_id)
+                await self._quality.scan(lease, urns, run_id, refit=refit)
         except TimeoutError as error:
             raise DependencyTimeout(
                 "compute", f"Scanning {len(urns)} datasets took longer than {limit_s:g} s."

@@ -31,13 +31,15 @@ def changes(
 ) -> Iterator[Proposal]:
     """Yield what raises and resolves the incidents; ``known`` is what the hub has of each, by urn.
 
-    One that the hub has keeps all but its status, and that as well where it was said later.
+    One that the hub has keeps all but its status, and that as well where it was said later. What
+    has ended before it was raised is not raised.
     """
     latest = {each.id: each for each in sorted(incidents, key=lambda each: each.changed_at)}
     for incident in latest.values():
         urn = incident_urn(incident.id)
         if urn not in known:
-            yield proposal(urn, _raised(incident))
+            if incident.active:
+                yield proposal(urn, _raised(incident))
         elif known[urn]["status"]["lastUpdated"]["time"] < _ms(incident.changed_at):
             yield _replaced(urn, {**known[urn], "status": _status(incident, known[urn]["status"])})
 

@@ -196,7 +196,8 @@ class MemoryHub(Hub):
         self._answer()
         for incident in incidents:
             old = self.incidents.get(incident.id)
-            if old is None or old.changed_at < incident.changed_at:
+            newer = incident.active if old is None else old.changed_at < incident.changed_at
+            if newer:
                 self.incidents[incident.id] = incident
 
     async def write_scores(self, scores: Sequence[Scores]) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from dataspoke.ports.models import StoredModel
-from dataspoke.quality.model import Check
+from dataspoke.quality.model import Check, StoredModel
 
 if TYPE_CHECKING:
     from dataspoke.adapters.memory.store import Tables
@@ -35,5 +34,6 @@ class ModelWrites(Protocol):
     async def save_models(self, models: Sequence[StoredModel]) -> None:
         for model in models:
             known = self._tables.models.get((model.urn, model.check))
-            if known is None or known.judged_until <= model.judged_until:
+            newer = known is None or known.judged_until <= model.judged_until
+            if newer or (known is not None and known.basis != model.basis):
                 self._tables.models[model.urn, model.check] = model

@@ -20,7 +20,6 @@ from dataspoke.adapters.memory.runs import RunReads, RunWrites
 from dataspoke.errors import Conflict, LeaseLost
 from dataspoke.health.model import HealthScore
 from dataspoke.ports.clock import Clock
-from dataspoke.ports.models import StoredModel
 from dataspoke.ports.store import AlertQuery, IndexRequest, Lease, NewJob
 from dataspoke.quality.model import (
     Alert,
@@ -30,6 +29,7 @@ from dataspoke.quality.model import (
     Feedback,
     MonitorSettings,
     Result,
+    StoredModel,
 )
 
 
@@ -295,6 +295,9 @@ class MemoryStore(NotificationReads, RunReads, ModelReads, Retention, RuleReads)
 
     async def alert(self, alert_id: UUID) -> Alert | None:
         return self._tables.alerts.get(alert_id)
+
+    async def alerts_by_id(self, alert_ids: Sequence[UUID]) -> Sequence[Alert]:
+        return [a for a in self._newest_alerts() if a.id in alert_ids]
 
     async def alerts_explained_by(self, causes: Sequence[UUID]) -> Sequence[Alert]:
         return [a for a in self._newest_alerts() if a.active and a.cause in causes]

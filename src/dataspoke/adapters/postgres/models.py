@@ -8,14 +8,15 @@ from sqlalchemy import ARRAY, Executable, Row, Text, any_, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from dataspoke.adapters.postgres.tables import quality_models
-from dataspoke.ports.models import StoredModel
-from dataspoke.quality.model import Check
+from dataspoke.quality.model import Check, StoredModel
 
+_CHANGING = ("basis", "state", "fitted_at", "judged_until", "failing_since")
 _new = insert(quality_models)
 _SAVE = _new.on_conflict_do_update(
     index_elements=["urn", "check_key"],
-    set_={name: _new.excluded[name] for name in ("version", "state", "fitted_at", "judged_until")},
-    where=quality_models.c.judged_until <= _new.excluded.judged_until,
+    set_={name: _new.excluded[name] for name in _CHANGING},
+    where=(quality_models.c.judged_until <= _new.excluded.judged_until)
+    | (quality_models.c.basis != _new.excluded.basis),
 )
 
 
@@ -32,7 +33,13 @@ class ModelReads(Protocol):
         for row in await self._rows(found):
             check = Check.parse(row.check_key)
             models.setdefault(row.urn, {})[check] = StoredModel(
-                row.urn, check, row.version, row.state, row.fitted_at, row.judged_until
+                row.urn,
+                check,
+                row.basis,
+                row.state,
+                row.fitted_at,
+                row.judged_until,
+                row.failing_since,
             )
         return models
 
@@ -55,10 +62,7 @@ class ModelWrites(Protocol):
                 {
                     "urn": model.urn,
                     "check_key": model.check.key,
-                    "version": model.version,
-                    "state": model.state,
-                    "fitted_at": model.fitted_at,
-                    "judged_until": model.judged_until,
+                    **{name: getattr(model, name) for name in _CHANGING},
                 }
                 for model in ordered
             ],

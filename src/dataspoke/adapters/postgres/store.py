@@ -362,6 +362,10 @@ class PostgresStore(NotificationReads, RunReads, ModelReads, Retention, RuleRead
         found = await self._rows(select(alerts).where(alerts.c.id == alert_id))
         return rows.alert(found[0]) if found else None
 
+    async def alerts_by_id(self, alert_ids: Sequence[UUID]) -> Sequence[Alert]:
+        wanted = alerts.c.id == any_(literal(list(alert_ids), ARRAY(Uuid)))
+        return [rows.alert(row) for row in await self._rows(_newest_alerts().where(wanted))]
+
     async def alerts_explained_by(self, causes: Sequence[UUID]) -> Sequence[Alert]:
         found = _newest_alerts().where(
             alerts.c.cause == any_(literal(list(causes), ARRAY(Uuid))), alerts.c.state.in_(ACTIVE)

@@ -404,10 +404,11 @@ quality_models = Table(
     metadata,
     Column("urn", URN, primary_key=True),
     Column("check_key", Text, primary_key=True),
-    Column("version", Integer, nullable=False),
+    Column("basis", Text, nullable=False),
     Column("state", LargeBinary, nullable=False),
     Column("fitted_at", TIME, nullable=False),
     Column("judged_until", TIME, nullable=False),
+    Column("failing_since", TIME),
     Index("ix_quality_models_fitted_at", "fitted_at"),
 )
 

@@ -4,6 +4,7 @@ from dataspoke.quality.detectors.budget import DEFAULT_BUDGET, FalseAlarmBudget
 from dataspoke.quality.detectors.dataset import (
     DatasetHistory,
     Verdict,
+    basis_of,
     judge_dataset,
     judge_datasets,
     judge_freshness,
@@ -34,6 +35,7 @@ __all__ = [
     "StaleState",
     "Verdict",
     "Watch",
+    "basis_of",
     "judge",
     "judge_dataset",
     "judge_datasets",

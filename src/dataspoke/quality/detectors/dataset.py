@@ -1,33 +1,251 @@
 """The series of a dataset, and the verdicts on them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 
-from dataspoke.catalogue import Operation, Profile
+from dataspoke.catalogue import Operation, Profile, Usage
+from dataspoke.quality.detectors.budget import FalseAlarmBudget
+from dataspoke.quality.detectors.exclusions import Exclusions
 from dataspoke.quality.detectors.judging import judge
-from dataspoke.quality.detectors.monitor import ADOPT_AFTER_POINTS, FALSE_ALARM_RATE
+from dataspoke.quality.detectors.monitor import (
+    ADOPT_AFTER_POINTS,
+    FALSE_ALARM_RATE,
+    SeriesMonitor,
+    StaleState,
+)
 from dataspoke.quality.detectors.watches import WATCHES
-from dataspoke.quality.metrics import ages, series_of, update_times
-from dataspoke.quality.model import Check, Judgement, Metric, Point, Status
+from dataspoke.quality.metrics import Series, ages, series_of, update_times
+from dataspoke.quality.model import (
+    Check,
+    Feedback,
+    FeedbackKind,
+    Judgement,
+    Metric,
+    MonitorSettings,
+    Point,
+    Result,
+    Status,
+    StoredModel,
+)
 
 _HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
 # Stands where a detector's name does.
 _DEPRECATED = "deprecated"
+_OF_LOADS = (Metric.FRESHNESS, Metric.LATE_ARRIVAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A check's judgements, oldest first and never empty; the last is on its present state.
+    """A check's new judgements, oldest first and never empty; the last is on its present state.
 
-    ``failing_since`` names the fault that the last judgement belongs to, None where it passes:
-    the time of the first failing point for row counts, and for freshness that of the last
-    update. It stays the same however often the fault is looked at.
+    ``failing_since`` names the fault that the last judgement belongs to, None where it passes: the
+    time of the first failing point, and for freshness and late arrival that which the hours are
+    counted from. It stays the same however often the fault is looked at. ``model`` is what is to
+    be stored for the next scan, None where nothing was learned.
     """
 
     check: Check
     judgements: tuple[Judgement, ...]
-    failing_since: datetime | None
+    failing_since: datetime | None = None
+    model: StoredModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetHistory:
+    """What is known of one dataset.
+
+    Profiles, operations and usage need to reach back no further than the ``models`` have judged;
+    where there is no model of the right ``basis``, its series is learned from all that is here.
+    ``previous`` are the newest results of the scan before, ``judged_until`` the times of the newest
+    results that are kept.
+    """
+
+    urn: str
+    profiles: tuple[Profile, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    usage: tuple[Usage, ...] = ()
+    deprecated: bool = False
+    settings: MonitorSettings | None = None
+    feedback: tuple[Feedback, ...] = ()
+    previous: tuple[Result, ...] = ()
+    models: Mapping[Check, StoredModel] = field(default_factory=dict)
+    judged_until: Mapping[Check, datetime] = field(default_factory=dict)
+
+
+def basis_of(settings: MonitorSettings | None, feedback: Sequence[Feedback]) -> str:
+    """Return from what, beside the points, models are learned: what is excluded and what was said.
+
+    A digest that is the same in every process and release.
+    """
+    excluded = None if settings is None else [asdict(w) for w in settings.exclusions]
+    country = None if settings is None else settings.country
+    said = [(f.check.key, f.point_time, f.kind) for f in feedback]
+    text = json.dumps([excluded or [], country, said], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def judge_datasets(
+    histories: Sequence[DatasetHistory], now: datetime, alerts_per_fortnight: float = 1.0
+) -> dict[str, list[Verdict]]:
+    """Return the verdicts on each dataset, by its urn; see ``judge_dataset``."""
+    return {each.urn: judge_dataset(each, now, alerts_per_fortnight) for each in histories}
+
+
+def judge_dataset(
+    history: DatasetHistory, now: datetime, alerts_per_fortnight: float = 1.0
+) -> list[Verdict]:
+    """Return the verdict on each check that the dataset has points of, or had.
+
+    Points that were judged before are left out, except that a check without a new point has its
+    previous judgement again. ``alerts_per_fortnight`` is the budget of datasets whose settings
+    name none. Nobody owes a deprecated dataset a load: its freshness passes at any age, and it is
+    never late.
+    """
+    series = series_of(history.profiles, history.operations, history.usage, now)
+    if history.deprecated:
+        series = {c: s for c, s in series.items() if c.metric not in _OF_LOADS}
+    judging = _Judging(history, now, _rate(history, series, alerts_per_fortnight))
+    verdicts = [
+        verdict
+        for check, its in series.items()
+        if (verdict := judging.verdict(check, its)) is not None
+    ]
+    verdicts += _kept(history, series)
+    updates = update_times(history.operations, now)
+    if history.deprecated and updates:
+        age = Point(now, (now - updates[-1]) / _HOUR)
+        excused = Judgement(age, Status.PASS, _DEPRECATED)
+        verdicts.append(Verdict(Check(Metric.FRESHNESS), (excused,)))
+    return verdicts
+
+
+def _rate(
+    history: DatasetHistory, series: Mapping[Check, Series], alerts_per_fortnight: float
+) -> float:
+    settings = history.settings
+    if settings is not None and settings.alerts_per_fortnight is not None:
+        alerts_per_fortnight = settings.alerts_per_fortnight
+    cadences = [_cadence(its) for its in series.values()]
+    cadences += [_DAY for check in history.models if check not in series]
+    return FalseAlarmBudget(alerts_per_fortnight).rate(cadences)
+
+
+def _cadence(series: Series) -> timedelta:
+    times = [point.time for point in series.points]
+    steps = sorted(after - before for before, after in pairwise(times))
+    return steps[len(steps) // 2] if len(steps) > 1 else _DAY
+
+
+def _kept(history: DatasetHistory, series: Mapping[Check, Series]) -> Iterator[Verdict]:
+    """Yield the previous verdict on each metric that has no point in this part of the history.
+
+    Of columns there is none where a newer profile tells that they are not watched any more.
+    """
+    profiled = any(profile.columns for profile in history.profiles)
+    for result in history.previous:
+        check = result.check
+        if check.metric is None or check in series or (check.column is not None and profiled):
+            continue
+        if history.deprecated and check.metric in _OF_LOADS:
+            continue
+        model = history.models.get(check)
+        since = None if model is None else model.failing_since
+        yield Verdict(check, (result.judgement,), since)
+
+
+class _Judging:
+    """Judges the series of one dataset."""
+
+    def __init__(self, history: DatasetHistory, now: datetime, rate: float) -> None:
+        settings = history.settings
+        self._history = history
+        self._now = now
+        self._rate = rate
+        self._basis = basis_of(settings, history.feedback)
+        self._exclusions = (
+            Exclusions() if settings is None else Exclusions(settings.exclusions, settings.country)
+        )
+        self._said: dict[Check, dict[datetime, FeedbackKind]] = {}
+        for said in history.feedback:
+            self._said.setdefault(said.check, {})[said.point_time] = said.kind
+
+    def verdict(self, check: Check, series: Series) -> Verdict | None:
+        """Return the verdict on a check; None where none of its points was ever judged."""
+        monitor, model = self._monitor(check)
+        learned_until = None if model is None else model.judged_until
+        since = None if model is None else model.failing_since
+        begin = _first_to_judge(series.points, self._history.judged_until.get(check))
+        seasons = series.season_times or tuple(point.time for point in series.points)
+        judgements: list[Judgement] = []
+        observed: datetime | None = None
+        probed: tuple[Judgement, datetime] | None = None
+        for position, (point, season) in enumerate(zip(series.points, seasons, strict=True)):
+            if position in series.probes:
+                probed = monitor.probe(point, season), season
+                continue
+            if learned_until is not None and point.time <= learned_until:
+                continue
+            observed = point.time
+            # No fault lasts longer before it is the new normal: where it began is seen from there.
+            if position < begin - ADOPT_AFTER_POINTS:
+                monitor.learn(point, season)
+                continue
+            judgement = monitor.observe(point, season)
+            since = _since(judgement, season, since)
+            if position >= begin:
+                judgements.append(judgement)
+        learned = None
+        if observed is not None:
+            fitted_at = self._now if model is None else model.fitted_at
+            state = monitor.state()
+            urn = self._history.urn
+            learned = StoredModel(urn, check, self._basis, state, fitted_at, observed, since)
+        if probed is not None:
+            judgements.append(probed[0])
+            since = _since(*probed, None)
+        if not judgements:
+            judgements = [r.judgement for r in self._history.previous if r.check == check]
+        return Verdict(check, tuple(judgements), since, learned) if judgements else None
+
+    def _monitor(self, check: Check) -> tuple[SeriesMonitor, StoredModel | None]:
+        """Return the monitor to go on with, and the model it came from; None for a new one."""
+        assert check.metric is not None  # noqa: S101  series are of metrics
+        watch = WATCHES[check.metric]
+        said = self._said.get(check, {})
+        model = self._history.models.get(check)
+        if model is not None and model.basis == self._basis:
+            try:
+                monitor = SeriesMonitor.restore(
+                    model.state, watch, self._rate, exclusions=self._exclusions, feedback=said
+                )
+            except StaleState:
+                pass
+            else:
+                return monitor, model
+        return (
+            SeriesMonitor(watch, self._rate, exclusions=self._exclusions, feedback=said),
+            None,
+        )
+
+
+def _since(judgement: Judgement, at: datetime, since: datetime | None) -> datetime | None:
+    """Return since when the series fails after this judgement; what is not judged ends nothing."""
+    if judgement.status is Status.FAIL:
+        return since or at
+    return None if judgement.status is Status.PASS else since
+
+
+def _first_to_judge(points: Sequence[Point], judged_until: datetime | None) -> int:
+    """Return the position of the first point without a result, or of the last one of all."""
+    if judged_until is None:
+        return 0
+    new = next((i for i, p in enumerate(points) if p.time > judged_until), len(points))
+    return min(new, len(points) - 1)
 
 
 def judge_freshness(
@@ -48,95 +266,3 @@ def judge_freshness(
         probes=frozenset(found.looks),
     )
     return [judged[position] for position in found.looks]
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetHistory:
-    """What is known of one dataset, and up to when each of its checks has been judged."""
-
-    urn: str
-    profiles: tuple[Profile, ...]
-    operations: tuple[Operation, ...]
-    judged_until: Mapping[Check, datetime]
-    deprecated: bool = False
-
-
-def judge_datasets(histories: Sequence[DatasetHistory], now: datetime) -> dict[str, list[Verdict]]:
-    """Return the verdicts on each dataset, by its urn; see ``judge_dataset``."""
-    return {
-        history.urn: judge_dataset(
-            history.profiles,
-            history.operations,
-            now,
-            history.judged_until,
-            deprecated=history.deprecated,
-        )
-        for history in histories
-    }
-
-
-def judge_dataset(
-    profiles: Sequence[Profile],
-    operations: Sequence[Operation],
-    now: datetime,
-    judged_until: Mapping[Check, datetime],
-    *,
-    deprecated: bool = False,
-    rate: float = FALSE_ALARM_RATE,
-) -> list[Verdict]:
-    """Return the verdict on each metric that the dataset has points of.
-
-    Row counts are those of its profiles. Freshness is judged at each update, by the hours since
-    the one before it, and at ``now`` by the hours since the last: it passes the moment it may
-    still be in time. Its season is that of the update an interval begins with, so that a Friday's
-    load is not missed on Saturday. Points up to ``judged_until`` were judged before and are left
-    out, except the last. Nobody owes a deprecated dataset a load: its freshness passes at any age.
-    """
-    verdicts = []
-    counted = series_of(profiles, (), (), now).get(Check(Metric.ROW_COUNT))
-    if counted:
-        counts = counted.points
-        new = _first_after(counts, judged_until.get(Check(Metric.ROW_COUNT)))
-        # No fault lasts longer before it is the new normal.
-        start = max(0, new - ADOPT_AFTER_POINTS)
-        judged = judge(counts, WATCHES[Metric.ROW_COUNT], start=start, rate=rate)
-        failing_since = _failing_since(judged)
-        verdicts.append(
-            Verdict(Check(Metric.ROW_COUNT), tuple(judged[new - start :]), failing_since)
-        )
-    updates = update_times(operations, now)
-    if updates and deprecated:
-        age = Point(now, (now - updates[-1]) / _HOUR)
-        excused = Judgement(age, Status.PASS, _DEPRECATED)
-        verdicts.append(Verdict(Check(Metric.FRESHNESS), (excused,), None))
-    elif updates:
-        found = ages(updates, [now])
-        judged = judge(
-            found.points,
-            WATCHES[Metric.FRESHNESS],
-            start=_first_after(found.points, judged_until.get(Check(Metric.FRESHNESS))),
-            rate=rate,
-            season_times=found.begun_at,
-            probes=frozenset(found.looks),
-        )
-        late = judged[-1].status is Status.FAIL
-        verdicts.append(
-            Verdict(Check(Metric.FRESHNESS), tuple(judged), updates[-1] if late else None)
-        )
-    return verdicts
-
-
-def _first_after(points: Sequence[Point], until: datetime | None) -> int:
-    if until is None:
-        return 0
-    new = next((i for i, p in enumerate(points) if p.time > until), len(points))
-    return min(new, len(points) - 1)
-
-
-def _failing_since(judged: Sequence[Judgement]) -> datetime | None:
-    since = None
-    for judgement in reversed(judged):
-        if judgement.status is not Status.FAIL:
-            break
-        since = judgement.point.time
-    return since
