@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dataspoke.quality.detectors.calibration import Calibration
 from dataspoke.quality.detectors.encoding import decode, encode
 from dataspoke.quality.detectors.forest import Forest
-from dataspoke.quality.detectors.novelty import features
+from dataspoke.quality.detectors.novelty import features, flatness
 from dataspoke.quality.detectors.prophet_forecast import Forecast, fit
 
 
@@ -113,13 +113,13 @@ def test_features_tell_a_shift_a_burst_and_a_flat_line_apart() -> None:
     values[300:] += 8
     values[250:262] *= 6
     values[220:228] = values[219]
-    rows = features(values)
+    rows = features(values, flatness(values))
     at = {
         name: rows[index - 180] for name, index in (("shift", 330), ("burst", 258), ("flat", 227))
     }
     assert at["shift"][4] > 5
     assert at["burst"][1] > 1
-    assert at["flat"][1] < -10
+    assert at["flat"][1] < -1.5
 
 
 trees = st.recursive(

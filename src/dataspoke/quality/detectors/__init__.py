@@ -3,17 +3,20 @@
 from dataspoke.quality.detectors.budget import DEFAULT_BUDGET, FalseAlarmBudget
 from dataspoke.quality.detectors.dataset import (
     DatasetHistory,
+    Model,
     Verdict,
     basis_of,
     judge_dataset,
     judge_datasets,
     judge_freshness,
+    judge_history,
 )
 from dataspoke.quality.detectors.exclusions import NOTHING_EXCLUDED, Exclusions
 from dataspoke.quality.detectors.judging import judge
 from dataspoke.quality.detectors.monitor import (
     FALSE_ALARM_RATE,
     NO_FEEDBACK,
+    STATE_VERSION,
     WARM_UP_POINTS,
     SeriesMonitor,
     StaleState,
@@ -25,12 +28,14 @@ __all__ = [
     "FALSE_ALARM_RATE",
     "NOTHING_EXCLUDED",
     "NO_FEEDBACK",
+    "STATE_VERSION",
     "WARM_UP_POINTS",
     "WATCHES",
     "DatasetHistory",
     "Direction",
     "Exclusions",
     "FalseAlarmBudget",
+    "Model",
     "SeriesMonitor",
     "StaleState",
     "Verdict",
@@ -40,4 +45,5 @@ __all__ = [
     "judge_dataset",
     "judge_datasets",
     "judge_freshness",
+    "judge_history",
 ]

@@ -19,6 +19,42 @@ _MOST_LARGE = 512
 _MOST_OTHERS = 256
 
 
+class RunningMedian:
+    """The median of all that was added, from a few hundred numbers that stand for the rest."""
+
+    def __init__(self) -> None:
+        self._ordered: list[float] = []
+        self._stride = 1
+        self._passed_over = 0
+
+    def state(self) -> list[Any]:
+        """Return what ``restored`` wants."""
+        return [np.array(self._ordered), self._stride, self._passed_over]
+
+    @classmethod
+    def restored(cls, state: list[Any]) -> "RunningMedian":
+        self = cls()
+        ordered, self._stride, self._passed_over = state
+        self._ordered = ordered.tolist()
+        return self
+
+    @property
+    def value(self) -> float:
+        """0 where nothing was added."""
+        return self._ordered[len(self._ordered) // 2] if self._ordered else 0.0
+
+    def add(self, number: float) -> None:
+        self._passed_over += 1
+        if self._passed_over < self._stride:
+            return
+        self._passed_over = 0
+        insort(self._ordered, number)
+        if len(self._ordered) > _MOST_LARGE:
+            # Every second, the median among them.
+            self._ordered = self._ordered[::2]
+            self._stride *= 2
+
+
 @dataclass(frozen=True, slots=True)
 class _Tail:
     """The largest deviations: where they begin, which share they are, and how they thin out."""

@@ -26,7 +26,7 @@ _WAITING_POINTS = 14
 # Few weeks that overlap say little of how far one may lie apart. Where points are independent it
 # is this part of what a single one may: the mean of 7 less the median of 28 has the variance
 # 1/7 + π/2/28, a point less the median of 7 has 1 + π/2/7.
-_SHARE_OF_REACH = 0.4
+_SHARE_OF_REACH = 0.5
 # More often than about daily, seven points are no week.
 _SHORTEST_STEP_S = 0.75 * 86_400
 

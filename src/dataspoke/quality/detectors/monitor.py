@@ -7,6 +7,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from dataspoke.quality.detectors.band import Band, Range
 from dataspoke.quality.detectors.drift import Drift
 from dataspoke.quality.detectors.encoding import decode, encode
@@ -23,7 +25,7 @@ WARM_UP_POINTS = 28
 ADOPT_AFTER_POINTS = 14
 
 # Rises whenever the same history would make another state, or the same state another judgement.
-_VERSION = 1
+STATE_VERSION = 1
 # Squares of what is larger are no numbers.
 _LARGEST = 1e100
 
@@ -98,16 +100,37 @@ class SeriesMonitor:
         self._warm = False
         self._failing: _Failing | None = None
         self._said: FeedbackKind | None = None
+        self._latest: Judgement | None = None
+        self._failing_since: datetime | None = None
+        self._fitted_at: datetime | None = None
+
+    @property
+    def latest(self) -> Judgement | None:
+        """The judgement of the newest point that was observed; None where that was only learned."""
+        return self._latest
+
+    @property
+    def failing_since(self) -> datetime | None:
+        """The time of the first of the observed points that fail in a row up to the newest."""
+        return self._failing_since
+
+    @property
+    def fitted_at(self) -> datetime | None:
+        """The time of the point at which season and trend were estimated last."""
+        return self._fitted_at
 
     def state(self) -> bytes:
         """Return the models as they are now, at most 60 KB, for ``restore``."""
         failing = self._failing
         return encode(
             {
-                "version": _VERSION,
+                "version": STATE_VERSION,
                 "watch": _described(self._watch),
                 "warm": self._warm,
                 "said": self._said,
+                "latest": self._latest and _plain(self._latest),
+                "failing_since": _text(self._failing_since),
+                "fitted_at": _text(self._fitted_at),
                 "failing": failing and [failing.above, failing.times_s, failing.values],
                 "band": self._band.state(),
                 "drift": self._drift.state(),
@@ -136,11 +159,14 @@ class SeriesMonitor:
             tree = decode(state)
         except ValueError as error:
             raise StaleState(f"The stored state cannot be read: {error}.") from error
-        if tree.get("version") != _VERSION or tree.get("watch") != _described(watch):
+        if tree.get("version") != STATE_VERSION or tree.get("watch") != _described(watch):
             raise StaleState("The stored state is of another version or another watch.")
         self = cls(watch, rate, exclusions=exclusions, feedback=feedback)
         self._warm = tree["warm"]
         self._said = tree["said"] and FeedbackKind(tree["said"])
+        self._latest = tree["latest"] and _judgement(tree["latest"])
+        self._failing_since = _moment(tree["failing_since"])
+        self._fitted_at = _moment(tree["fitted_at"])
         self._failing = tree["failing"] and _Failing(*tree["failing"])
         self._band = Band.restored(tree["band"], watch.direction)
         self._drift = Drift.restored(tree["drift"], self._band.pattern, watch.direction)
@@ -153,11 +179,18 @@ class SeriesMonitor:
 
         ``season_time`` is the time that decides its season, its own by default.
         """
-        return self._next(point, season_time, asked=True)
+        judgement = self._next(point, season_time, asked=True)
+        self._latest = judgement
+        if judgement.status is Status.FAIL:
+            self._failing_since = self._failing_since or point.time
+        elif judgement.status is Status.PASS:
+            self._failing_since = None
+        return judgement
 
     def learn(self, point: Point, season_time: datetime | None = None) -> None:
         """Learn from the next point as ``observe`` does, only cheaper: nobody asks for Prophet."""
         self._next(point, season_time, asked=False)
+        self._latest = self._failing_since = None
 
     def probe(self, point: Point, season_time: datetime | None = None) -> Judgement:
         """Return what the judgement of this point would be, and forget it."""
@@ -177,7 +210,7 @@ class SeriesMonitor:
         said = self._feedback.get(point.time)
         if not self._is_warm():
             self._novelty.add(time_s, value, look)
-            self._accept(time_s, value, None)
+            self._accept(point.time, time_s, value, None)
             return self._unjudged(point)
         judgement, seen = self._judged(point, time_s, look, asked=asked)
         self._novelty.add(time_s, value, look)
@@ -187,15 +220,17 @@ class SeriesMonitor:
             self._adopt([time_s], [value])
         elif seen.accepted and said is not FeedbackKind.REAL:
             self._failing = self._said = None
-            self._accept(time_s, value, missed)
+            self._accept(point.time, time_s, value, missed)
         else:
             self._said = said or self._said
-            self._refuse(time_s, value, above=value > seen.usual, missed=missed)
+            self._refuse(point.time, time_s, value, above=value > seen.usual, missed=missed)
         return judgement
 
-    def _refuse(self, time_s: float, value: float, *, above: bool, missed: float) -> None:
+    def _refuse(
+        self, time: datetime, time_s: float, value: float, *, above: bool, missed: float
+    ) -> None:
         if self._said is FeedbackKind.FALSE_POSITIVE:
-            self._accept(time_s, value, missed)
+            self._accept(time, time_s, value, missed)
             return
         if self._said is FeedbackKind.REAL:
             return
@@ -209,13 +244,14 @@ class SeriesMonitor:
             self._adopt(self._failing.times_s, self._failing.values)
             self._failing = None
 
-    def _accept(self, time_s: float, value: float, missed: float | None) -> None:
+    def _accept(self, time: datetime, time_s: float, value: float, missed: float | None) -> None:
         if missed is not None:
             self._prophet.add(time_s, value, missed)
         self._drift.add(time_s, value, self._band.excused(time_s))
         settled = self._band.add(time_s, value)
         accepted, pattern = len(self._band), self._band.pattern
         if settled and pattern is not None:
+            self._fitted_at = time
             self._drift.settle(pattern, *self._band.past)
             self._novelty.settle(pattern, *self._band.memory)
         if self._warm and self._prophet.due(accepted):
@@ -287,6 +323,28 @@ class SeriesMonitor:
             score=1 - 10**-look.score,
         )
         return judgement, _Seen(accepted, band.expected, usual)
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _plain(judgement: Judgement) -> list[Any]:
+    span = (judgement.expected, judgement.low, judgement.high, judgement.score)
+    # An array, for JSON knows no infinity; NaN stands for None.
+    numbers = np.array([judgement.point.value, *(math.nan if n is None else n for n in span)])
+    return [_text(judgement.point.time), judgement.status, judgement.detector, numbers]
+
+
+def _judgement(plain: list[Any]) -> Judgement:
+    time, status, detector, numbers = plain
+    value, *span = numbers.tolist()
+    found = [None if math.isnan(number) else number for number in span]
+    return Judgement(Point(datetime.fromisoformat(time), value), Status(status), detector, *found)
 
 
 def _described(watch: Watch) -> list[Any]:

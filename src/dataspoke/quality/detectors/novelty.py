@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from dataspoke.quality.detectors.band import deviation
-from dataspoke.quality.detectors.calibration import Calibration
+from dataspoke.quality.detectors.calibration import Calibration, RunningMedian
 from dataspoke.quality.detectors.forest import Forest
 from dataspoke.quality.detectors.seasonality import Pattern
 from dataspoke.quality.detectors.watches import Direction
@@ -26,7 +26,7 @@ _FEW = 6
 _MANY = 36
 _RECENT = _BEFORE + _MANY
 # From so many points on, a rank among them says anything.
-_LEAST_PAST = 28
+_LEAST_PAST = 14
 # A fault fades for a day of points, within these bounds.
 _LEAST_FADING = 144
 _MOST_FADING = 288
@@ -39,10 +39,11 @@ _FARTHEST = 1e6
 _RAREST = 1e-300
 
 
-def features(seasonless: Floats) -> Floats:
+def features(seasonless: Floats, flat: float) -> Floats:
     """Return a row for each point from position ``_RECENT`` on, shape (n - _RECENT, 7).
 
-    The columns: the point; the logarithm of the last few's standard deviation; the point, the mean
+    The columns: the point; the logarithm of the last few's standard deviation, to which
+    ``flat`` is added (above 0); the point, the mean
     of the last few and that of the last many against the median of the points before each; the
     step from the last point; the point against the median of the seven before it.
     """
@@ -57,7 +58,7 @@ def features(seasonless: Floats) -> Floats:
     return np.column_stack(
         [
             point,
-            dispersions(few),
+            np.log(np.std(few, axis=1) + flat),
             point - np.median(windows(_BEFORE, 1), axis=1),
             np.mean(few, axis=1) - np.median(windows(_BEFORE, _FEW), axis=1),
             np.mean(windows(_MANY, 0), axis=1) - np.median(windows(_BEFORE, _MANY), axis=1),
@@ -67,21 +68,21 @@ def features(seasonless: Floats) -> Floats:
     )
 
 
-def dispersions(windows: Floats) -> Floats:
-    """Return the logarithm of each row's standard deviation, above that of rounding."""
-    tiny = 1e-9 * np.mean(np.abs(windows), axis=1) + 1e-300
-    return np.asarray(np.log(np.std(windows, axis=1) + tiny), dtype=np.float64)
+def flatness(seasonless: Floats) -> float:
+    """Return what is to be added to the spread of a few points, above 0."""
+    spread = np.std(sliding_window_view(seasonless, _FEW), axis=1)
+    usual = max(float(np.median(spread)), 0.01 * float(np.mean(spread)))
+    return _FLAT * usual + 1e-9 * float(np.mean(np.abs(seasonless))) + 1e-300
 
 
-def _newest_features(seasonless: Floats) -> list[float]:
+def _newest_features(seasonless: Floats, flat: float) -> list[float]:
     """Return the only row of ``features`` for an array of ``_RECENT`` + 1, ten times as fast."""
     few = seasonless[-_FEW:].tolist()
     point, mean = few[-1], sum(few) / _FEW
     variance = sum((one - mean) ** 2 for one in few) / _FEW
-    tiny = 1e-9 * sum(map(abs, few)) / _FEW + 1e-300
     return [
         point,
-        math.log(math.sqrt(variance) + tiny),
+        math.log(math.sqrt(variance) + flat),
         point - _median_before(seasonless, 1),
         mean - _median_before(seasonless, _FEW),
         float(seasonless[-_MANY:].sum()) / _MANY - _median_before(seasonless, _MANY),
@@ -103,6 +104,7 @@ class Look:
 
     past: Floats
     seasonless: float
+    uncentred: list[float]
     deviations: list[float]
     isolation: float | None
     surprise: float
@@ -113,6 +115,8 @@ class Look:
 _CALIBRATED = 5
 # Of the other columns 0 is the usual value; these are held against their median.
 _UNCENTRED = 2
+# A spread of less than a tenth of the usual is flat: there its logarithm goes to no end.
+_FLAT = 0.1
 
 
 class Novelty:
@@ -136,7 +140,8 @@ class Novelty:
         self._values: deque[float] = deque(maxlen=_RECENT)
         self._seasonless = np.zeros(_RECENT)
         self._pattern: Pattern | None = None
-        self._centres = [0.0] * _UNCENTRED
+        self._centres = [RunningMedian() for _ in range(_UNCENTRED)]
+        self._flat = 1e-300
         self._scales = np.ones(7)
         self._ranks = [Calibration() for _ in range(_CALIBRATED)]
         self._forest: Forest | None = None
@@ -152,7 +157,8 @@ class Novelty:
             "values": np.array(self._values),
             "seasonless": self._seasonless,
             "pattern": self._pattern and self._pattern.state(),
-            "centres": self._centres,
+            "centres": [centre.state() for centre in self._centres],
+            "flat": self._flat,
             "scales": self._scales,
             "ranks": [ranks.state() for ranks in self._ranks],
             "forest": self._forest and self._forest.state(),
@@ -169,7 +175,8 @@ class Novelty:
         self._values.extend(state["values"].tolist())
         self._seasonless = state["seasonless"]
         self._pattern = state["pattern"] and Pattern.restored(state["pattern"])
-        self._centres = state["centres"]
+        self._centres = [RunningMedian.restored(one) for one in state["centres"]]
+        self._flat = state["flat"]
         self._scales = state["scales"]
         self._ranks = [Calibration.restored(one) for one in state["ranks"]]
         self._forest = state["forest"] and Forest.restored(state["forest"])
@@ -185,13 +192,12 @@ class Novelty:
         recent = pattern.seasonless(np.array(self._times_s), np.array(self._values))
         self._seasonless = _padded(recent)[-_RECENT:]
         seasonless = pattern.seasonless(times_s, values)
-        spread = dispersions(sliding_window_view(seasonless, _FEW))
-        self._centres = [float(np.median(seasonless)), float(np.median(spread))]
+        self._flat = flatness(seasonless)
         if self._count < self._next_forest:
             return
         self._next_forest = math.ceil(self._count * _FOREST_GROWTH)
-        rows = features(_padded(seasonless))
-        rows[:, :_UNCENTRED] -= self._centres
+        rows = features(_padded(seasonless), self._flat)
+        rows[:, :_UNCENTRED] -= [centre.value for centre in self._centres]
         scales = np.median(np.abs(rows), axis=0)
         self._scales = np.where(scales > 0, scales, 1.0)
         self._forest = Forest.fit(np.clip(rows / self._scales, -_FARTHEST, _FARTHEST))
@@ -201,16 +207,17 @@ class Novelty:
         if self._pattern is not None:
             value -= self._pattern.season(time_s)
         past = self._seasonless if self._count else np.full(_RECENT, value)
-        row = _newest_features(np.append(past, value))
-        for column in range(_UNCENTRED):
-            row[column] -= self._centres[column]
+        row = _newest_features(np.append(past, value), self._flat)
+        uncentred = row[:_UNCENTRED]
+        for column, centre in enumerate(self._centres):
+            row[column] -= centre.value if len(self._ranks[0]) else row[column]
         deviations = [deviation(one, self._direction) for one in row[:_CALIBRATED]]
         isolation = None
         if self._forest is not None:
             scaled = np.clip(np.array(row) / self._scales, -_FARTHEST, _FARTHEST)
             isolation = self._forest.score(scaled)
-        if self._count < _LEAST_PAST:
-            return Look(past, value, deviations, isolation, 0.0, 0.0)
+        if len(self._ranks[0]) < _LEAST_PAST:
+            return Look(past, value, uncentred, deviations, isolation, 0.0, 0.0)
         rarity = [r.p_value(d) for r, d in zip(self._ranks, deviations, strict=True)]
         if isolation is not None and len(self._forest_ranks) >= _LEAST_PAST:
             rarity.append(self._forest_ranks.p_value(isolation))
@@ -218,12 +225,16 @@ class Novelty:
         fading = islice(reversed(self._surprises), self._fading_points())
         fresh = surprise - _FADED * min(surprise, max(fading, default=0.0))
         score = fresh / math.log10(self._count + 30)
-        return Look(past, value, deviations, isolation, surprise, score)
+        return Look(past, value, uncentred, deviations, isolation, surprise, score)
 
     def add(self, time_s: float, value: float, look: Look) -> None:
         """Remember a point that was looked at just before."""
-        for ranks, one in zip(self._ranks, look.deviations, strict=True):
-            ranks.add(one)
+        # Before it is known what repeats, and how flat is flat, nothing is to be remembered.
+        if self._pattern is not None:
+            for ranks, one in zip(self._ranks, look.deviations, strict=True):
+                ranks.add(one)
+            for centre, one in zip(self._centres, look.uncentred, strict=True):
+                centre.add(one)
         if look.isolation is not None:
             self._forest_ranks.add(look.isolation)
         self._times_s.append(time_s)

@@ -36,9 +36,6 @@ class Watch:
 
 # The least changes are what nobody would want to be told of: a twentieth of the rows, an hour's
 # delay, a hundredth of the values, a quarter of the queries. A column more or less always is news.
-_IN_HOURS = Watch(
-    direction=Direction.HIGH, floor=0.0, relative=True, least_change=1.0, least_share=0.05
-)
 _AVERAGE = Watch(least_share=0.05)
 WATCHES: Mapping[Metric, Watch] = MappingProxyType(
     {
@@ -51,8 +48,11 @@ WATCHES: Mapping[Metric, Watch] = MappingProxyType(
         Metric.MIN: _AVERAGE,
         Metric.MAX: _AVERAGE,
         Metric.STDEV: Watch(floor=0.0, least_share=0.1),
-        Metric.FRESHNESS: _IN_HOURS,
-        Metric.LATE_ARRIVAL: _IN_HOURS,
+        Metric.FRESHNESS: Watch(
+            direction=Direction.HIGH, floor=0.0, relative=True, least_change=1.0, least_share=0.05
+        ),
+        # Early is below 0; nothing comes a year early.
+        Metric.LATE_ARRIVAL: Watch(direction=Direction.HIGH, floor=-8760.0, least_change=1.0),
         Metric.QUERY_COUNT: Watch(floor=0.0, relative=True, least_change=5.0, least_share=0.25),
     }
 )
