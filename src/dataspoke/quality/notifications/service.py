@@ -89,7 +89,7 @@ class NotificationService:
     # --- deliveries ---
 
     async def deliver(self, lease: Lease | None, notification_id: UUID) -> None:
-        """Send one notification and note it; nothing where it was sent, or another comes first.
+        """Send one notification and note it; nothing where that was done before.
 
         Where this ends between the two, it is sent again under the same id. Raises what the
         channel raises: DependencyRejected marks it as failed, and the next one gets its turn.
@@ -97,7 +97,7 @@ class NotificationService:
         lane = await self._store.lane_of(notification_id)
         own = [one for one in lane if one.outgoing.notification.id == notification_id]
         ended = (DeliveryState.DELIVERED, DeliveryState.DROPPED)
-        if not own or own[0].state in ended or _waits(own[0], lane):
+        if not own or own[0].state in ended:
             async with self._store.transaction(lease):
                 return
         delivery = own[0]
@@ -307,14 +307,6 @@ def _delivery_job(outgoing: Outgoing, now: datetime) -> NewJob:
     kind, key = JobKind.DELIVER_NOTIFICATION, str(outgoing.notification.id)
     wait = max(outgoing.not_before or now, now) - now
     return NewJob(kind, {"notification": key}, dedupe_key=f"{kind}:{key}", delay=wait)
-
-
-def _waits(delivery: Delivery, lane: Sequence[Delivery]) -> bool:
-    """Tell whether another one is to come first; it hands on the turn when it ends."""
-    return any(
-        one.state is DeliveryState.PENDING and one.outgoing.change < delivery.outgoing.change
-        for one in lane
-    )
 
 
 def _facts(dataset: Dataset, downstream: Reach | None, usage: Sequence[Usage]) -> DatasetFacts:
