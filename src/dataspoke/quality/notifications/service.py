@@ -341,7 +341,7 @@ def _is_address(text: str) -> bool:
         address = Address(addr_spec=text)
     except (ValueError, HeaderParseError, IndexError):
         return False
-    return bool(address.username and address.domain) and len(text) <= 254
+    return bool(address.username and address.domain) and text.isascii() and len(text) <= 254
 
 
 def _without_address(delivery: Delivery) -> Delivery:
