@@ -181,7 +181,7 @@ class NotificationDelivery:
     )
     planned_at: datetime = strawberry.field(description="When it was put into the outbox.")
     not_before: datetime | None = strawberry.field(
-        description="End of the quiet hours that hold it; null where nothing does."
+        description="When it is sent, unless the alert has ended by then; null for at once."
     )
     finished_at: datetime | None = strawberry.field(
         description="When it was delivered, dropped or given up; null while it is pending."

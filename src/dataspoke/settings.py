@@ -399,6 +399,12 @@ def problems(settings: Settings) -> list[str]:
         found.append("DATASPOKE_REDIS__URL is the default of development: give your own.")
     if not settings.subgraph.gateway_secret.get_secret_value():
         found.append("DATASPOKE_SUBGRAPH__GATEWAY_SECRET is empty: agree on one with the gateway.")
+    told = settings.notifications
+    if told.channels and told.datahub_url == NotificationSettings().datahub_url:
+        found.append(
+            "DATASPOKE_NOTIFICATIONS__DATAHUB_URL is the default of development: links in "
+            "messages lead there; give the address of DataHub's pages."
+        )
     return found
 
 
@@ -467,12 +473,11 @@ def _described(section: BaseModel, prefix: str) -> Iterator[Setting]:
 
 
 def _require_address(url: SecretStr) -> SecretStr:
-    # Only that it is one; the message must not repeat it, as whoever knows it may post.
+    # The message must not repeat it, as whoever knows it may post.
     try:
-        HttpUrl(url.get_secret_value())
+        return SecretStr(str(HttpUrl(url.get_secret_value())))
     except ValidationError:
         raise ValueError("must be an address that begins with https://") from None
-    return url
 
 
 def _shown(value: object) -> str:

@@ -414,7 +414,8 @@ async def test_no_text_becomes_a_header_or_a_tag() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["jane@example.com\r\nBcc: x@example.com", "jane", "", "a@b.c, d@e.f"]
+    "address",
+    ["jane@example.com\r\nBcc: x@example.com", "jane", "", "a@b.c, d@e.f", "jürgen@example.com"],
 )
 async def test_what_is_no_address_is_refused_before_anything_is_sent(address: str) -> None:
     async with mail_server() as server:

@@ -223,7 +223,7 @@ async def test_a_crash_between_send_and_commit_sends_again_with_the_same_key(wor
 
 async def test_a_worker_that_dies_before_it_sends_loses_nothing(world: World) -> None:
     world.mail.refusal = "451 4.3.0 Come back later"
-    world.http.faults.extend([(503, {})] * 3)
+    world.http.faults.extend([(503, {})] * 1000)
     alert = await world.save(opened())
     first = world.start_worker()
 
@@ -234,6 +234,7 @@ async def test_a_worker_that_dies_before_it_sends_loses_nothing(world: World) ->
     await until(refused, "every channel to refuse once")
     first.kill()
     world.mail.refusal = ""
+    world.http.faults.clear()
     world.start_worker()
     await world.until_idle()
     assert await world.states(alert) == {DeliveryState.DELIVERED: CHANNELS}

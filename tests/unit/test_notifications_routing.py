@@ -28,7 +28,13 @@ from dataspoke.quality.notifications.model import (
     Weekday,
 )
 from dataspoke.quality.notifications.quiet import quiet_until, require_usable
-from dataspoke.quality.notifications.routing import Audience, Knowledge, plan, recipients
+from dataspoke.quality.notifications.routing import (
+    AFTERMATH,
+    Audience,
+    Knowledge,
+    plan,
+    recipients,
+)
 
 # A Tuesday.
 NOW = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -62,6 +68,7 @@ def alert(number: int = 1, urn: str = URN, **changes: object) -> Alert:
         observed_at=NOW,
         value=400,
         message="shop.orders: row count was 400 rows.",
+        version=1,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -221,11 +228,26 @@ def test_a_victim_is_told_only_to_who_does_not_hear_of_its_cause() -> None:
     named = outgoing[0].notification.message.cause
     assert named is not None
     assert (named.dataset, named.summary) == ("raw.orders", "raw.orders: nothing came.")
-    # Once its cause is gone it stands for itself.
-    assert told(planned(alert(1), to=to, told=known)) == [
-        (1, Target("shop"), Event.TRIGGER),
-        (1, Target("slack"), Event.TRIGGER),
-    ]
+
+
+def test_what_a_cause_leaves_behind_is_told_a_day_later() -> None:
+    to = audience(
+        replace(SLACK, filter=Filter()),
+        MAIL,
+        jane=Preferences(JANE, (Subscription(Scope.OWNED, Target("mail", "jane@example.com")),)),
+    )
+    known = {UUID(int=1): {Target("slack"): Event.TRIGGER}}
+    # It was told to one when it opened; its cause, of which the other heard, has ended since.
+    (one,) = planned(alert(version=3), to=to, told=known)
+    assert one.target == Target("mail", "jane@example.com")
+    assert one.not_before == NOW + AFTERMATH
+    # What opens in the same batch in which its cause was found, and lost, is told at once.
+    batch = [alert(version=1), alert(version=2)]
+    assert {one.not_before for one in planned(*batch, to=to)} == {None}
+    # What comes back to those who know it is told at once too.
+    known = {UUID(int=1): dict.fromkeys(recipients(alert(), FACTS, to, NOW), Event.RESOLVE)}
+    again = planned(alert(version=5, reopened=1, reopened_at=NOW), to=to, told=known)
+    assert [one.not_before for one in again] == [None, None]
 
 
 def test_the_same_plan_has_the_same_ids() -> None:

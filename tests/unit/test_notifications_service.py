@@ -272,7 +272,7 @@ async def test_what_ended_in_quiet_hours_never_comes(quiet: House) -> None:
     await quiet.run_all()
     assert quiet.box.told == []
     assert await quiet.states(alert) == [
-        (Event.TRIGGER, DeliveryState.DROPPED, "The alert ended during the quiet hours."),
+        (Event.TRIGGER, DeliveryState.DROPPED, "The alert ended while this was held back."),
         (Event.RESOLVE, DeliveryState.DROPPED, "The alert itself was not told."),
     ]
 

@@ -79,6 +79,8 @@ def test_channels_are_read_by_name_and_their_secrets_masked(
         "MAIL__PASSWORD": "s3cret-word",
     }.items():
         monkeypatch.setenv(f"DATASPOKE_NOTIFICATIONS__CHANNELS__{name}", value)
+    monkeypatch.setenv("DATASPOKE_NOTIFICATIONS__CHANNELS__ODD__KIND", "slack")
+    monkeypatch.setenv("DATASPOKE_NOTIFICATIONS__CHANNELS__ODD__URL", "https://bücher.test/x")
     settings = Settings()
     channels = settings.notifications.channels
     assert {name: channel.kind for name, channel in channels.items()} == {
@@ -86,7 +88,11 @@ def test_channels_are_read_by_name_and_their_secrets_masked(
         "hook": "webhook",
         "pager": "pagerduty",
         "mail": "smtp",
+        "odd": "slack",
     }
+    odd = channels["odd"]
+    assert odd.kind == "slack"
+    assert odd.url.get_secret_value() == "https://xn--bcher-kva.test/x"
     assert channels["ops"].tags == ["urn:li:tag:gold"]
     assert channels["hook"].broadcast is False
     shown = {setting.variable: setting.value for setting in described(settings)}
@@ -96,6 +102,8 @@ def test_channels_are_read_by_name_and_their_secrets_masked(
     everything = repr(settings) + "".join(shown.values())
     assert "s3cret" not in everything
     assert SECRET not in everything
+    monkeypatch.setenv("DATASPOKE_ENVIRONMENT", "production")
+    assert any("NOTIFICATIONS__DATAHUB_URL" in line for line in problems(Settings()))
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def _address(recipient: str) -> Address:
         address = Address(addr_spec=recipient)
     except (ValueError, HeaderParseError, IndexError):  # the last for an empty text
         address = Address()
-    if not address.username or not address.domain:
+    if not address.username or not address.domain or not recipient.isascii():
         raise DependencyRejected(PORT, f"{recipient!r} is no mail address.")
     return address
 

@@ -73,8 +73,8 @@ class Channel:
 class DatasetFacts:
     """What routing and messages need to know of a dataset; owners, tags, … are urns.
 
-    ``names`` maps urns to what people call them. ``downstream`` counts the datasets that read
-    from it directly, ``queries`` those of the last month; None where that is not known.
+    ``names`` maps urns to what people call them. ``downstream`` counts the datasets that are
+    made from it, up to a thousand, ``queries`` those of the last month; None where not known.
     """
 
     urn: str
@@ -145,7 +145,8 @@ class Notification:
 class Outgoing:
     """A notification for one target. ``change`` is the cursor of the alert change it is about.
 
-    It is not sent before ``not_before``, the end of somebody's quiet hours; None for at once.
+    It is not sent before ``not_before``, such as the end of somebody's quiet hours, and not at all
+    where the alert has ended by then; None for at once.
     """
 
     notification: Notification

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import quote
 from uuid import UUID
 
@@ -33,6 +33,10 @@ _EVENTS: Mapping[AlertState, Event] = {
 }
 _RANK = {severity: rank for rank, severity in enumerate((Severity.WARN, Severity.ERROR))}
 _USER = "urn:li:corpuser:"
+
+AFTERMATH = timedelta(hours=24)
+"""What another alert explained ends by itself with the next load, which is a day away at most for
+most datasets: nobody is to hear of every victim at the very moment that the cause is mended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,12 @@ def plan(
 
     Of several changes of one alert only the last counts: what opened and resolved before anybody
     was told stays untold. A trigger goes to whom ``recipients`` names, but for an alert that
-    another one explains only to those who do not hear of that one. What follows goes to those who
-    were told of the trigger, and to no one twice.
+    another one explains only to those who do not hear of that one; when that one has ended they
+    hear of what it leaves behind, where it is still there after AFTERMATH. What follows goes to
+    those who were told of the trigger, and to no one twice.
     """
     newest = {change.alert.id: change for change in changes}
+    opened = {change.alert.id for change in changes if change.alert.version == 1}
     heard = {alert: set(targets) for alert, targets in knowledge.told.items()}
     outgoing = []
     # Causes come before what they explain, so that it is known who hears of them.
@@ -92,8 +98,10 @@ def plan(
             if told.get(target) is event:
                 continue
             key = deterministic_id("notification", str(alert.id), str(change.cursor), str(target))
-            notification = Notification(key, message)
-            outgoing.append(Outgoing(notification, change.cursor, target, routed.get(target)))
+            not_before = routed.get(target)
+            if target not in told and alert.id not in opened:
+                not_before = max(not_before or now, now + AFTERMATH)
+            outgoing.append(Outgoing(Notification(key, message), change.cursor, target, not_before))
             heard.setdefault(alert.id, set()).add(target)
     return outgoing
 

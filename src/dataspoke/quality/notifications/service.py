@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.errors import HeaderParseError
 from email.headerregistry import Address
 from uuid import UUID, uuid4
 
-from dataspoke.catalogue import Dataset
+from dataspoke.catalogue import Dataset, Reach, Usage
 from dataspoke.errors import DependencyError, DependencyRejected, Forbidden, InvalidInput
 from dataspoke.ports.clock import Clock
 from dataspoke.ports.hub import Actor, Hub
@@ -35,6 +35,9 @@ from dataspoke.quality.notifications.routing import Audience, Knowledge, may_rec
 
 _GROUP = "urn:li:corpGroup:"
 _MAX_SUBSCRIPTIONS = 50
+_MONTH = timedelta(days=30)
+# Beyond so many datasets the number says no more than "many".
+_REACH = 1000
 _TEST_URN = "urn:li:dataset:(urn:li:dataPlatform:dataspoke,test,PROD)"
 
 
@@ -86,7 +89,7 @@ class NotificationService:
     # --- deliveries ---
 
     async def deliver(self, lease: Lease | None, notification_id: UUID) -> None:
-        """Send one notification and note it; nothing where it was sent, or another comes first.
+        """Send one notification and note it; nothing where that was done before.
 
         Where this ends between the two, it is sent again under the same id. Raises what the
         channel raises: DependencyRejected marks it as failed, and the next one gets its turn.
@@ -94,7 +97,7 @@ class NotificationService:
         lane = await self._store.lane_of(notification_id)
         own = [one for one in lane if one.outgoing.notification.id == notification_id]
         ended = (DeliveryState.DELIVERED, DeliveryState.DROPPED)
-        if not own or own[0].state in ended or _waits(own[0], lane):
+        if not own or own[0].state in ended:
             async with self._store.transaction(lease):
                 return
         delivery = own[0]
@@ -133,7 +136,7 @@ class NotificationService:
         if outgoing.not_before is not None and delivery.attempts == 0:
             alert = await self._store.alert(outgoing.notification.message.alert_id)
             if alert is not None and not alert.active:
-                return "The alert ended during the quiet hours."
+                return "The alert ended while this was held back."
         return None
 
     async def _send(self, notification: Notification, target: Target) -> None:
@@ -271,9 +274,13 @@ class NotificationService:
         return frozenset(s.target for one in found.values() for s in one.subscriptions)
 
     async def _facts(self, urns: Sequence[str]) -> Mapping[str, DatasetFacts]:
-        datasets, lineage = await asyncio.gather(self._hub.datasets(urns), self._hub.lineage(urns))
+        datasets, downstream, usage = await asyncio.gather(
+            self._hub.datasets(urns),
+            self._hub.downstream(urns, _REACH),
+            self._hub.usage(urns, self._clock.now() - _MONTH),
+        )
         return {
-            urn: _facts(dataset, len(lineage[urn].downstream) if urn in lineage else None)
+            urn: _facts(dataset, downstream.get(urn), usage.get(urn, ()))
             for urn, dataset in datasets.items()
         }
 
@@ -302,15 +309,8 @@ def _delivery_job(outgoing: Outgoing, now: datetime) -> NewJob:
     return NewJob(kind, {"notification": key}, dedupe_key=f"{kind}:{key}", delay=wait)
 
 
-def _waits(delivery: Delivery, lane: Sequence[Delivery]) -> bool:
-    """Tell whether another one is to come first; it hands on the turn when it ends."""
-    return any(
-        one.state is DeliveryState.PENDING and one.outgoing.change < delivery.outgoing.change
-        for one in lane
-    )
-
-
-def _facts(dataset: Dataset, downstream: int | None) -> DatasetFacts:
+def _facts(dataset: Dataset, downstream: Reach | None, usage: Sequence[Usage]) -> DatasetFacts:
+    counted = [day.queries for day in usage if day.queries is not None]
     return DatasetFacts(
         urn=dataset.urn,
         name=dataset.name,
@@ -321,7 +321,8 @@ def _facts(dataset: Dataset, downstream: int | None) -> DatasetFacts:
         owner_names=tuple(
             dataset.names.get(owner, owner.rpartition(":")[2]) for owner in dataset.owners
         ),
-        downstream=downstream,
+        downstream=None if downstream is None else len(downstream.steps),
+        queries=sum(counted) if counted else None,
     )
 
 
@@ -340,7 +341,7 @@ def _is_address(text: str) -> bool:
         address = Address(addr_spec=text)
     except (ValueError, HeaderParseError, IndexError):
         return False
-    return bool(address.username and address.domain) and len(text) <= 254
+    return bool(address.username and address.domain) and text.isascii() and len(text) <= 254
 
 
 def _without_address(delivery: Delivery) -> Delivery:
