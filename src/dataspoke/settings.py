@@ -487,5 +487,8 @@ def _shown(value: object) -> str:
         text = value.get_secret_value()
         if text.startswith(("http://", "https://")):
             return "***"  # its path is the secret
-        return _PASSWORD.sub(r"\1***@", text) if "://" in text else "***" if text else "(empty)"
+        # What follows a question mark may be a password too.
+        address, mark, _ = text.partition("?")
+        masked = _PASSWORD.sub(r"\1***@", address) + (mark and "?***")
+        return masked if "://" in address else "***" if text else "(empty)"
     return "(empty)" if value in ("", None, [], {}) else str(value)

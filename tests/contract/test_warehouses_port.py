@@ -240,6 +240,20 @@ async def test_a_wrong_password_is_named_and_not_shown(postgres: Postgres) -> No
     await warehouses.close()
 
 
+async def test_options_of_an_address_are_taken_or_refused(postgres: Postgres) -> None:
+    url = postgres.url.replace("postgresql+asyncpg", "postgresql")
+    for option, refusal in (("sslmode=disable", None), (f"nonsense={SECRET}", "does not know")):
+        settings = WarehouseSettings(url=SecretStr(f"{url}?{option}"))
+        warehouses = SqlWarehouses({"shop": settings})
+        if refusal is None:
+            assert [tuple(r) for r in (await warehouses.select("shop", "SELECT 1")).rows] == [(1,)]
+        else:
+            with pytest.raises(ConfigurationError, match=refusal) as raised:
+                await warehouses.select("shop", "SELECT 1")
+            assert SECRET not in raised.value.public_message
+        await warehouses.close()
+
+
 async def test_an_address_is_read_where_it_is_written(
     registered: WarehouseSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,7 +96,7 @@ _queries = st.builds(
 )
 _moments = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
 _mutes = st.one_of(
-    st.builds(Mute, since=_moments),
+    st.builds(Mute, since=_moments, days=st.just((Weekday.SAT,))),
     st.builds(
         Mute,
         until=_moments,
@@ -224,6 +224,7 @@ GOOD = "name: a\nselect: {names: ['*']}\n"
             GOOD + "mutes: [{start: '22:00'}]\nvolume: {rows: {min: 1}}",
             "hours need both start and end",
         ),
+        (GOOD + "mutes: [{since: '2026-01-01T00:00Z'}]\nvolume: {}", "would last for ever"),
         (GOOD + "mutes: [{since: 2026-01-01T00:00}]", "mutes[0].since: input should have timezone"),
         ("name: a\nselect: {}\nvolume: {rows: {min: 1}}", "select: select names no dataset"),
         (

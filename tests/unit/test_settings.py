@@ -18,9 +18,12 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATASPOKE_HUB__TOKEN", "s3cret-token")
     monkeypatch.setenv("DATASPOKE_STORE__URL", "postgresql+asyncpg://me:s3cret-word@db/x")
     monkeypatch.setenv("DATASPOKE_REDIS__URL", "redis://:s3cret-word@cache:6379/0")
+    monkeypatch.setenv("DATASPOKE_WAREHOUSES__SHOP__URL", "postgresql://db/x?password=s3cret")
+    monkeypatch.setenv("DATASPOKE_WAREHOUSES__FILES__URL", "file:/run/s3cret")
     shown = {setting.variable: setting.value for setting in described(Settings())}
     assert not any("s3cret" in value for value in shown.values())
     assert shown["DATASPOKE_STORE__URL"] == "postgresql+asyncpg://me:***@db/x"
+    assert shown["DATASPOKE_WAREHOUSES__SHOP__URL"] == "postgresql://db/x?***"
     assert shown["DATASPOKE_REDIS__URL"] == "redis://:***@cache:6379/0"
     assert "s3cret" not in repr(Settings())
 

@@ -109,9 +109,11 @@ class _AsyncDatabase:
 
     def __init__(self, connection: str, url: URL, timeout_s: float) -> None:
         limit_ms = str(int(timeout_s * 1000))
+        # libpq's word, and asyncpg's for the same.
+        options = {"ssl" if key == "sslmode" else key: value for key, value in url.query.items()}
         self._timeout_s = timeout_s
         self._engine: AsyncEngine = create_async_engine(
-            url.set(drivername="postgresql+asyncpg"),
+            url.set(drivername="postgresql+asyncpg", query=options),
             pool_size=_POOL_SIZE,
             max_overflow=0,
             pool_pre_ping=True,
@@ -264,6 +266,12 @@ def _translated(connection: str, timeout_s: float) -> Iterator[None]:
     except (NoSuchModuleError, ImportError) as error:
         raise ConfigurationError(
             f"Connection {connection} needs a driver; install dataspoke[duckdb]."
+        ) from error
+    except TypeError as error:
+        # How the driver refuses an option; its message could repeat what the option holds.
+        raise ConfigurationError(
+            f"{_variable(connection)} has an option behind its question mark that the driver does "
+            "not know; leave it out."
         ) from error
     except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         # SQLAlchemy does not wrap what happens while rows are fetched from a server-side cursor.

@@ -55,13 +55,6 @@ def read_rules(text: str, file: str) -> tuple[tuple[RuleSpec, ...], tuple[str, .
     return tuple(specs), tuple(errors)
 
 
-def require_distinct(specs: Sequence[RuleSpec]) -> None:
-    """Raise InvalidInput where two rules have one name."""
-    names = [spec.name for spec in specs]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InvalidInput(f"More than one rule is named {', '.join(twice)}; rename all but one.")
-
-
 def write_rules(specs: Sequence[RuleSpec]) -> str:
     """Return the rules as one file, which reads as the same rules."""
     return "".join(

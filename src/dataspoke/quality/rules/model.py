@@ -386,8 +386,11 @@ class Mute:
     time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        if not (self.since or self.until or self.days or self.start is not None):
-            raise ValueError("a mute would last for ever; disable the rule by enabled: false")
+        if not (self.until or self.days or self.start is not None):
+            raise ValueError(
+                "a mute would last for ever; give until, days or hours, or disable the rule by "
+                "enabled: false"
+            )
         if (self.start is None) != (self.end is None):
             raise ValueError("hours need both start and end, for example 22:00 and 06:00")
         if self.since and self.until and self.since >= self.until:
