@@ -65,10 +65,10 @@ docs: install
 supergraph: setup
 	$(BIN)/pytest tests/contract/test_supergraph.py
 
-# NAB=path/to/nab scores the detector on that corpus too.
+# NAB=path/to/nab scores detection on that corpus too, SERIES=folder on labelled series of your own.
 bench: setup
 	$(BIN)/python -m bench.labelled_sample
-	$(if $(NAB),$(BIN)/python -m bench.nab --data $(NAB))
+	$(if $(NAB)$(SERIES),$(BIN)/python -m bench.detection $(if $(NAB),--data $(NAB)) $(if $(SERIES),--series $(SERIES)))
 
 lock: | $(UV)
 	$(UV) pip compile --quiet pyproject.toml --universal --generate-hashes --all-extras --python-version 3.11 --no-header --output-file requirements.lock

@@ -18,9 +18,10 @@ def described(*packages: str) -> str:
     return " · ".join(parts)
 
 
-def peak_memory_mb() -> float:
-    """Return the most memory that this process has held, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak_memory_mb(*, of_children: bool = False) -> float:
+    """Return the most memory that this process has held, or that any child it ran has, in MiB."""
+    whose = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
+    peak = resource.getrusage(whose).ru_maxrss
     # Linux counts kibibytes, macOS bytes.
     return peak / (1024**2 if sys.platform == "darwin" else 1024)
 

@@ -10,6 +10,7 @@ from dataspoke.health.model import HealthScore, RankingPage
 from dataspoke.knowledge.model import Hit, SearchFilters, SearchPage
 from dataspoke.ports.hub import Actor
 from dataspoke.ports.runs import Run
+from dataspoke.quality.backtest import Backtest
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
@@ -164,6 +165,19 @@ class Rules(Protocol):
     async def dry_run(self, actor: Actor, spec: RuleSpec, over: timedelta) -> DryRun: ...
 
 
+class Backtests(Protocol):
+    """What monitors would have alerted on."""
+
+    async def backtest(
+        self,
+        actor: Actor,
+        urn: str,
+        check: Check | None,
+        days: int,
+        alerts_per_fortnight: float | None,
+    ) -> Backtest: ...
+
+
 class Health(Protocol):
     """Metadata health. What the actor may not see is absent, never an error."""
 
@@ -202,6 +216,7 @@ class Services:
     monitors: Monitors
     notifications: Notifications
     rules: Rules
+    backtests: Backtests
     health: Health
     knowledge: Knowledge
     operations: Operations

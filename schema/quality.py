@@ -84,8 +84,7 @@ class QualityPoint:
     is_anomaly: bool = strawberry.field(description="Whether it was outside what was expected.")
 
     @classmethod
-    def of(cls, result: model.Result) -> "QualityPoint":
-        judgement = result.judgement
+    def of(cls, judgement: model.Judgement) -> "QualityPoint":
         return cls(
             time=judgement.point.time,
             value=judgement.point.value,
@@ -171,7 +170,8 @@ class DatasetQuality:
         check = model.Check(metric, column)
         found = await resolve.history(info.context, self.verdict.urn, check, since, until, last)
         return QualityHistory(
-            check=QualityCheck.of(check), points=[QualityPoint.of(result) for result in found]
+            check=QualityCheck.of(check),
+            points=[QualityPoint.of(result.judgement) for result in found],
         )
 
     @classmethod

@@ -11,6 +11,7 @@ from dataspoke.resolvers import health as resolve_health
 from dataspoke.resolvers import knowledge as resolve_knowledge
 from dataspoke.resolvers import status as resolve_status
 from dataspoke.schema.alert import QualityAlert, alert_connection
+from dataspoke.schema.backtest import BacktestQuery
 from dataspoke.schema.connection import After, Connection, First
 from dataspoke.schema.health import (
     HealthLeaderboardEntry,
@@ -26,7 +27,7 @@ from dataspoke.schema.status import DataspokeStatus
 
 
 @strawberry.type(description="What can be read.")
-class Query(NotificationQuery, RunQuery, RuleQuery):
+class Query(NotificationQuery, RunQuery, RuleQuery, BacktestQuery):
     @strawberry.field(
         description="Datasets that answer a question, best first, of those the caller may see."
     )

@@ -31,6 +31,7 @@ from dataspoke.ports.queue import Queue, WakeUps
 from dataspoke.ports.store import Jobs, Store
 from dataspoke.ports.vectors import Vectors
 from dataspoke.quality.alerting import AlertService
+from dataspoke.quality.backtesting import BacktestService
 from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.rules.service import RuleService
@@ -72,6 +73,7 @@ class Runtime:
     monitors: MonitorService
     notifications: NotificationService
     rules: RuleService
+    backtests: BacktestService
     health: HealthService
     knowledge: KnowledgeService
     operations: StatusService
@@ -129,6 +131,10 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             monitors=MonitorService(hub, store),
             notifications=notifications,
             rules=rules,
+            rules=RuleService(hub, store, warehouses, clock),
+            backtests=BacktestService(
+                hub, store, compute, clock, settings.quality.alerts_per_fortnight
+            ),
             health=HealthService(hub, store, clock),
             knowledge=KnowledgeService(hub, store, vectors, embedder),
             operations=StatusService(

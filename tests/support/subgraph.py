@@ -29,6 +29,7 @@ from dataspoke.ports.hub import Access, Actor
 from dataspoke.ports.notifier import Channels
 from dataspoke.ports.store import AlertQuery
 from dataspoke.quality.alerting import AlertService
+from dataspoke.quality.backtesting import BacktestService
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
@@ -190,6 +191,7 @@ class Subgraph:
             notifications=self.notifications,
             monitors=MonitorService(hub, store),
             rules=RuleService(hub, store, SqlWarehouses(warehouses or {}), self.clock),
+            backtests=BacktestService(hub, store, InlineCompute(), self.clock, 1.0),
             health=HealthService(hub, store, self.clock),
             knowledge=self.knowledge,
             operations=StatusService(

@@ -12,9 +12,11 @@ from dataspoke.schema.build import print_sdl
 from dataspoke.settings import settings_page
 
 COMMANDS = {
+    "backtest",
     "config",
     "db",
     "demo",
+    "detect",
     "doctor",
     "hub",
     "jobs",

@@ -10,9 +10,11 @@ from rich.console import Console
 
 from dataspoke.cli import (
     api,
+    backtest,
     configuration,
     database,
     demo,
+    detect,
     doctor,
     jobs,
     notifications,
@@ -37,6 +39,8 @@ app.command()(processes.worker)
 app.command()(processes.hub)
 app.command()(api.search)
 app.command()(api.scan)
+app.command()(detect.detect)
+app.command()(backtest.backtest)
 app.command()(doctor.doctor)
 app.add_typer(database.app, name="db")
 app.add_typer(jobs.app, name="jobs")
@@ -67,5 +71,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    Console(stderr=True).print(f"Error: {message}", style="red", markup=False, highlight=False)
+    Console(stderr=True).print(
+        f"Error: {message}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
     sys.exit(1)

@@ -55,6 +55,7 @@ async def _serve_subgraph(settings: Settings) -> None:
             monitors=runtime.monitors,
             notifications=runtime.notifications,
             rules=runtime.rules,
+            backtests=runtime.backtests,
             health=runtime.health,
             knowledge=runtime.knowledge,
             operations=runtime.operations,

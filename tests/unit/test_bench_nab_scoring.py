@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.nab_scoring import (
+from bench.detection.nab_scoring import (
     PROFILES,
     REWARD_LOW_FN,
     REWARD_LOW_FP,

@@ -31,8 +31,8 @@ class Profile:
 
 
 STANDARD = Profile("standard", 0.11, 1.0)
-REWARD_LOW_FP = Profile("reward low FP", 0.22, 1.0)
-REWARD_LOW_FN = Profile("reward low FN", 0.11, 2.0)
+REWARD_LOW_FP = Profile("low FP", 0.22, 1.0)
+REWARD_LOW_FN = Profile("low FN", 0.11, 2.0)
 PROFILES = (STANDARD, REWARD_LOW_FP, REWARD_LOW_FN)
 
 

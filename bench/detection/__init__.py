@@ -1,0 +1,1 @@
+"""Detection beside peers: NAB, and labelled series of any other origin."""
