@@ -131,7 +131,6 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             monitors=MonitorService(hub, store),
             notifications=notifications,
             rules=rules,
-            rules=RuleService(hub, store, warehouses, clock),
             backtests=BacktestService(
                 hub, store, compute, clock, settings.quality.alerts_per_fortnight
             ),

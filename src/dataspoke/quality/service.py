@@ -29,7 +29,7 @@ from dataspoke.quality.model import (
     Status,
     StoredModel,
 )
-from dataspoke.quality.rules.model import Evaluation
+from dataspoke.quality.rules.model import Evaluation, SchemaVersion
 from dataspoke.quality.rules.service import RuleService
 from dataspoke.quality.scoring import dimension_of, summarise
 from dataspoke.settings import QualitySettings
@@ -112,6 +112,7 @@ class QualityService:
             await tx.save_results([result for each in judged for result in each.results])
             await tx.save_models([model for each in judged for model in each.models])
             await tx.save_quality(summaries)
+            await tx.save_schemas([SchemaVersion.of(u, datasets[u].fields, now) for u in there])
             changes = await tx.save_alerts([alert for each in judged for alert in each.alerts])
             jobs = [_write_back_job(judged)] if any(each.shown for each in judged) else []
             if changes:
@@ -349,7 +350,7 @@ def _outcome(
             check.metric is Metric.LATE_ARRIVAL
             and told_by_freshness({**latest, **{a.check: a for a in found.alerts}}, now)
         )
-        if alert is not None and not (quiet and alert.version == 0):
+        if alert is not None and not (quiet and _opens(alert, latest.get(check))):
             found.alerts.append(alert)
     for evaluation in evaluations:
         result, severity = evaluation.result, evaluation.rule.spec.severity
@@ -357,14 +358,19 @@ def _outcome(
             found.results.append(result)
         found.newest.append(result)
         of_check = latest.get(result.check)
-        since = of_check.opened_at if of_check is not None and evaluation.continues else None
+        # The same fault as before: one that a person closed stays closed.
+        since = of_check.observed_at if of_check is not None and evaluation.continues else None
         alert = transition(of_check, urn, result.check, result.judgement, since, now, severity)
         quiet = known.muted(urn, now) or evaluation.muted
-        if alert is not None and not (quiet and alert.version == 0):
+        if alert is not None and not (quiet and _opens(alert, of_check)):
             found.alerts.append(alert)
     checks = {result.check for result in found.newest}
     found.removed.extend(result.check for result in previous if result.check not in checks)
     return found
+
+
+def _opens(alert: Alert, latest: Alert | None) -> bool:
+    return alert.active and (latest is None or not latest.active)
 
 
 def scan_job(urn: str) -> NewJob:

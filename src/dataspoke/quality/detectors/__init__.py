@@ -3,13 +3,11 @@
 from dataspoke.quality.detectors.budget import DEFAULT_BUDGET, FalseAlarmBudget
 from dataspoke.quality.detectors.dataset import (
     DatasetHistory,
-    Model,
     Verdict,
     basis_of,
     judge_dataset,
     judge_datasets,
     judge_freshness,
-    judge_history,
 )
 from dataspoke.quality.detectors.exclusions import NOTHING_EXCLUDED, Exclusions
 from dataspoke.quality.detectors.judging import judge
@@ -35,7 +33,6 @@ __all__ = [
     "Direction",
     "Exclusions",
     "FalseAlarmBudget",
-    "Model",
     "SeriesMonitor",
     "StaleState",
     "Verdict",
@@ -45,5 +42,4 @@ __all__ = [
     "judge_dataset",
     "judge_datasets",
     "judge_freshness",
-    "judge_history",
 ]

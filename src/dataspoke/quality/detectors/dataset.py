@@ -4,24 +4,16 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from dataspoke.catalogue import Operation, Profile, Usage
 from dataspoke.quality.detectors.budget import FalseAlarmBudget
 from dataspoke.quality.detectors.exclusions import Exclusions
-from dataspoke.quality.detectors.budget import DEFAULT_BUDGET, FalseAlarmBudget
-from dataspoke.quality.detectors.exclusions import NOTHING_EXCLUDED, Exclusions
 from dataspoke.quality.detectors.judging import judge
 from dataspoke.quality.detectors.monitor import (
     ADOPT_AFTER_POINTS,
     FALSE_ALARM_RATE,
-    NO_FEEDBACK,
-    STATE_VERSION,
     SeriesMonitor,
     StaleState,
 )
@@ -42,10 +34,6 @@ from dataspoke.quality.model import (
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-from dataspoke.quality.model import Check, FeedbackKind, Judgement, Metric, Point, Status
-
-# What a deprecated dataset is not asked for.
-_LOADS = (Metric.FRESHNESS, Metric.LATE_ARRIVAL)
 # Stands where a detector's name does.
 _DEPRECATED = "deprecated"
 _OF_LOADS = (Metric.FRESHNESS, Metric.LATE_ARRIVAL)
@@ -59,10 +47,6 @@ class Verdict:
     time of the first failing point, and for freshness and late arrival that which the hours are
     counted from. It stays the same however often the fault is looked at. ``model`` is what is to
     be stored for the next scan, None where nothing was learned.
-    ``failing_since`` names the fault that the last judgement belongs to, None where it passes:
-    the time of the first failing point, and of a load that is awaited that of the last update, or
-    when the next was due. It stays the same however often the fault is looked at. ``model`` is
-    what the next scan goes on from, None where nothing was learned yet.
     """
 
     check: Check
@@ -262,8 +246,6 @@ def _first_to_judge(points: Sequence[Point], judged_until: datetime | None) -> i
         return 0
     new = next((i for i, p in enumerate(points) if p.time > judged_until), len(points))
     return min(new, len(points) - 1)
-    failing_since: datetime | None
-    model: "Model | None" = None
 
 
 def judge_freshness(
@@ -284,151 +266,3 @@ def judge_freshness(
         probes=frozenset(found.looks),
     )
     return [judged[position] for position in found.looks]
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """The models of one check as stored, after all of its points up to ``learned_until``.
-
-    ``fitted_at`` is the point at which season and trend were last estimated, None before that.
-    """
-
-    state: bytes
-    version: int
-    learned_until: datetime
-    fitted_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetHistory:
-    """What is known of one dataset, up to when each of its checks has been judged, and how it is
-    watched.
-
-    ``feedback`` holds what persons said, by check and time of the point. ``models`` are those of
-    the scan before: whoever changes exclusions or feedback leaves them out, so that the history is
-    judged anew.
-    """
-
-    urn: str
-    profiles: tuple[Profile, ...]
-    operations: tuple[Operation, ...]
-    judged_until: Mapping[Check, datetime]
-    deprecated: bool = False
-    usage: tuple[Usage, ...] = ()
-    budget: FalseAlarmBudget = DEFAULT_BUDGET
-    exclusions: Exclusions = NOTHING_EXCLUDED
-    feedback: Mapping[Check, Mapping[datetime, FeedbackKind]] = field(default_factory=dict)
-    models: Mapping[Check, Model] = field(default_factory=dict)
-
-
-def judge_datasets(histories: Sequence[DatasetHistory], now: datetime) -> dict[str, list[Verdict]]:
-    """Return the verdicts on each dataset, by its urn; see ``judge_history``."""
-    return {history.urn: judge_history(history, now) for history in histories}
-
-
-def judge_dataset(
-    profiles: Sequence[Profile],
-    operations: Sequence[Operation],
-    now: datetime,
-    judged_until: Mapping[Check, datetime],
-    *,
-    deprecated: bool = False,
-) -> list[Verdict]:
-    """Return the verdicts on a dataset watched in the general way; see ``judge_history``."""
-    history = DatasetHistory(
-        "", tuple(profiles), tuple(operations), judged_until, deprecated=deprecated
-    )
-    return judge_history(history, now)
-
-
-def judge_history(history: DatasetHistory, now: datetime) -> list[Verdict]:
-    """Return the verdict on each check that the dataset has points of (see ``series_of``).
-
-    Points up to ``judged_until`` were judged before and are left out, except the last. The share
-    of points that may be called faults follows from the budget and the number of series. Nobody
-    owes a deprecated dataset a load: how fresh and how late it is passes at any age. Late arrival
-    has no verdict while freshness fails, for the same load is awaited.
-    """
-    found = series_of(history.profiles, history.operations, history.usage, now)
-    rate = history.budget.rate(_cadence(series.points) for series in found.values())
-    verdicts = []
-    for check, series in found.items():
-        if history.deprecated and check.metric in _LOADS:
-            excused = Judgement(series.points[-1], Status.PASS, _DEPRECATED)
-            verdicts.append(Verdict(check, (excused,), None))
-            continue
-        verdicts.append(_judge_series(history, check, series, rate))
-    return _told_once(verdicts)
-
-
-def _told_once(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the verdicts without that on late arrival where freshness fails of the same load."""
-    stale = any(v.check.metric is Metric.FRESHNESS and v.failing_since for v in verdicts)
-    return [v for v in verdicts if not stale or v.check.metric is not Metric.LATE_ARRIVAL]
-
-
-def _judge_series(history: DatasetHistory, check: Check, series: Series, rate: float) -> Verdict:
-    assert check.metric is not None  # noqa: S101  series are those of metrics
-    points = series.points
-    times = series.season_times or tuple(point.time for point in points)
-    monitor, begin = _monitor(history, check, points, rate)
-    new = _first_after(points, history.judged_until.get(check))
-    # No fault lasts longer before it is the new normal.
-    asked = max(begin, new - ADOPT_AFTER_POINTS)
-    judged: list[Judgement] = []
-    learned_until: datetime | None = None
-    failing_since: datetime | None = None
-    for index in range(begin, len(points)):
-        point, time = points[index], times[index]
-        if index in series.probes:
-            if index >= new:
-                judged.append(monitor.probe(point, time))
-                failing_since = time if judged[-1].status is Status.FAIL else None
-            continue
-        learned_until = point.time
-        if index < asked:
-            monitor.learn(point, time)
-            continue
-        judgement = monitor.observe(point, time)
-        failing_since = monitor.failing_since
-        if index >= new:
-            judged.append(judgement)
-    if not judged and monitor.latest is not None:
-        judged.append(monitor.latest)
-        failing_since = monitor.failing_since
-    kept = history.models.get(check) if learned_until is None else None
-    if learned_until is not None:
-        kept = Model(monitor.state(), STATE_VERSION, learned_until, monitor.fitted_at)
-    return Verdict(check, tuple(judged), failing_since, kept)
-
-
-def _monitor(
-    history: DatasetHistory, check: Check, points: Sequence[Point], rate: float
-) -> tuple[SeriesMonitor, int]:
-    """Return the check's monitor, and the position of the first point that it has not seen."""
-    assert check.metric is not None  # noqa: S101
-    watch = WATCHES[check.metric]
-    feedback = history.feedback.get(check, NO_FEEDBACK)
-    model = history.models.get(check)
-    if model is not None and model.version == STATE_VERSION:
-        with suppress(StaleState):
-            monitor = SeriesMonitor.restore(
-                model.state, watch, rate, exclusions=history.exclusions, feedback=feedback
-            )
-            seen = bisect_right(points, model.learned_until, key=lambda point: point.time)
-            # Without a new point, what was said of the newest must be known.
-            if seen < len(points) or monitor.latest is not None:
-                return monitor, seen
-    return SeriesMonitor(watch, rate, exclusions=history.exclusions, feedback=feedback), 0
-
-
-def _cadence(points: Sequence[Point]) -> timedelta:
-    if len(points) < 2:
-        return timedelta(days=1)
-    return (points[-1].time - points[0].time) / (len(points) - 1)
-
-
-def _first_after(points: Sequence[Point], until: datetime | None) -> int:
-    if until is None:
-        return 0
-    return min(bisect_right(points, until, key=lambda point: point.time), len(points) - 1)
