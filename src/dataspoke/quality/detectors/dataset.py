@@ -22,8 +22,6 @@ from dataspoke.quality.detectors.watches import WATCHES
 from dataspoke.quality.metrics import Series, ages, series_of, update_times
 from dataspoke.quality.model import Check, FeedbackKind, Judgement, Metric, Point, Status
 
-# What a deprecated dataset is not asked for.
-_LOADS = (Metric.FRESHNESS, Metric.LATE_ARRIVAL)
 # Stands where a detector's name does.
 _DEPRECATED = "deprecated"
 
@@ -124,25 +122,21 @@ def judge_history(history: DatasetHistory, now: datetime) -> list[Verdict]:
 
     Points up to ``judged_until`` were judged before and are left out, except the last. The share
     of points that may be called faults follows from the budget and the number of series. Nobody
-    owes a deprecated dataset a load: how fresh and how late it is passes at any age. Late arrival
-    has no verdict while freshness fails, for the same load is awaited.
+    owes a deprecated dataset a load: its freshness passes at any age. Late arrival
+    has no verdict: freshness has told of the same load while it was awaited, and two alerts would
+    have one cause.
     """
     found = series_of(history.profiles, history.operations, history.usage, now)
+    found.pop(Check(Metric.LATE_ARRIVAL), None)
     rate = history.budget.rate(_cadence(series.points) for series in found.values())
     verdicts = []
     for check, series in found.items():
-        if history.deprecated and check.metric in _LOADS:
+        if history.deprecated and check.metric is Metric.FRESHNESS:
             excused = Judgement(series.points[-1], Status.PASS, _DEPRECATED)
             verdicts.append(Verdict(check, (excused,), None))
             continue
         verdicts.append(_judge_series(history, check, series, rate))
-    return _told_once(verdicts)
-
-
-def _told_once(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the verdicts without that on late arrival where freshness fails of the same load."""
-    stale = any(v.check.metric is Metric.FRESHNESS and v.failing_since for v in verdicts)
-    return [v for v in verdicts if not stale or v.check.metric is not Metric.LATE_ARRIVAL]
+    return verdicts
 
 
 def _judge_series(history: DatasetHistory, check: Check, series: Series, rate: float) -> Verdict:
