@@ -189,7 +189,7 @@ class Band:
         self._values.append(value)
 
     def _fit(self) -> None:
-        self._pattern = fit_pattern(*self.past, LEVEL_POINTS)
+        self._pattern = fit_pattern(*self.memory, LEVEL_POINTS, self._count)
         missed = [deviation(d, self._direction) for d in self._pattern.deviations.tolist()]
         self._calibration = Calibration([*missed, *self._over_budget])
         self._restart_level()

@@ -130,8 +130,11 @@ def _seasonal(
     return profile, np.where(known, offsets, 0.0), 1 - error / flat
 
 
-def fit_pattern(times_s: Floats, values: Floats, width: int) -> Pattern:
+def fit_pattern(times_s: Floats, values: Floats, width: int, settled: int) -> Pattern:
     """Return what repeats in a past of at least two points, oldest first.
+
+    Trend and deviations are those of the newest ``settled`` points, which have one level; the
+    season outlives a shift of level.
 
     A season of a day or a week is taken where it forecasts left-out cycles better than no season
     does. Only the latest cycles are looked at, so that an old habit fades.
@@ -162,5 +165,6 @@ def fit_pattern(times_s: Floats, values: Floats, width: int) -> Pattern:
     else:
         profile, offsets, begin = best
         seasonless = values[begin:] - offsets
+    seasonless = seasonless[-settled:]
     slope = _trend(seasonless, width)
     return Pattern(origin_s, step_s, profile, slope, forecast_deviations(seasonless, slope, width))
