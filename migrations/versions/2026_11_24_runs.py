@@ -80,6 +80,8 @@ def upgrade() -> None:
         sa.Column("failing_since", _TIME),
         sa.PrimaryKeyConstraint("urn", "check_key", name=op.f("pk_quality_models")),
     )
+    # The states are compressed already.
+    op.execute("ALTER TABLE quality_models ALTER COLUMN state SET STORAGE EXTERNAL")
     op.create_index("ix_quality_models_fitted_at", "quality_models", ["fitted_at"])
     op.add_column("jobs", sa.Column("run_id", sa.Uuid()))
     op.create_index(

@@ -5,6 +5,7 @@ import pytest
 
 from dataspoke.adapters.memory.clock import MemoryClock
 from dataspoke.adapters.memory.hub import MemoryHub
+from dataspoke.adapters.memory.jobs import MemoryJobs
 from dataspoke.adapters.memory.store import MemoryStore
 from dataspoke.errors import DependencyRejected, DependencyUnavailable
 from dataspoke.ports.hub import EventPage, MetadataEvent, RejectedEvent, Topic
@@ -33,8 +34,12 @@ class ForgetfulHub(MemoryHub):
 @dataclass
 class World:
     hub: ForgetfulHub = field(default_factory=ForgetfulHub)
-    store: MemoryStore = field(default_factory=lambda: MemoryStore(MemoryClock()))
+    clock: MemoryClock = field(default_factory=MemoryClock)
     hurried: list[timedelta] = field(default_factory=list)
+    store: MemoryStore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.store = MemoryStore(self.clock)
 
     @property
     def consumer(self) -> EventConsumer:
@@ -69,13 +74,20 @@ async def test_changes_become_requests_and_jobs_once(world: World) -> None:
     assert (await world.store.index_requests(1))[0].version == version
 
 
-async def test_a_profile_asks_for_a_scan_that_joins_the_one_that_waits(world: World) -> None:
-    world.hub.emit(Topic.TIMESERIES, PROFILED)
-    await world.consumer.step(Topic.TIMESERIES)
-    world.hub.emit(Topic.TIMESERIES, PROFILED)
-    await world.consumer.step(Topic.TIMESERIES)
+async def test_a_burst_of_measures_makes_one_scan(world: World) -> None:
+    used = MetadataEvent(ORDERS, "dataset", "datasetUsageStatistics", "UPSERT")
+    jobs = MemoryJobs(world.store)
+    for event in (PROFILED, used, PROFILED, PROFILED):
+        world.hub.emit(Topic.TIMESERIES, event)
+        await world.consumer.step(Topic.TIMESERIES)
+        assert await jobs.due(10, timedelta(hours=1)) == [], "it waits for what is still to come"
+        world.clock.advance(timedelta(seconds=0.2))
     (job,) = world.store.open_jobs
     assert (job.kind, job.payload) == (JobKind.SCAN_DATASETS, {"urns": [ORDERS]})
+    # A stream that never rests does not put it off for ever.
+    world.clock.advance(timedelta(seconds=0.2))
+    assert len(await jobs.due(10, timedelta(hours=1))) == 1
+    assert max(world.hurried) <= timedelta(seconds=1)
 
 
 async def test_a_renamed_tag_asks_for_one_reconciliation(world: World) -> None:

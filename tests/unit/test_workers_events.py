@@ -23,7 +23,7 @@ def test_a_described_dataset_is_indexed_and_audited(aspect: str) -> None:
     assert plan([change(ORDERS, aspect)]) == Plan(index=(ORDERS,), audit=(ORDERS,))
 
 
-@pytest.mark.parametrize("aspect", ["datasetProfile", "operation"])
+@pytest.mark.parametrize("aspect", ["datasetProfile", "datasetUsageStatistics", "operation"])
 def test_a_measured_dataset_is_scanned(aspect: str) -> None:
     assert plan([change(ORDERS, aspect)]) == Plan(scan=(ORDERS,))
 
