@@ -150,7 +150,7 @@ def _draw(path: Path, found: "Backtest") -> None:
 
     panels = [
         Panel(
-            title=f"{dataset_name(found.urn)}: {one.check.key}",
+            title=f"{dataset_name(found.urn)}: {one.check.key}{_unit(one.check)}",
             judged=one.judgements,
             alerts=[Point(a.alert.observed_at, a.alert.value) for a in one.alerts],
         )
@@ -160,3 +160,10 @@ def _draw(path: Path, found: "Backtest") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         draw(path, panels)
         typer.echo(f"Drawn in {path}.", err=True)
+
+
+def _unit(check: Check) -> str:
+    from dataspoke.quality.metrics import UNITS
+
+    unit = None if check.metric is None else UNITS[check.metric]
+    return "" if unit is None else f" ({unit})"

@@ -21,7 +21,6 @@ from dataspoke.quality.model import Alert, Check, FeedbackKind, Judgement, Metri
 
 _MONTH = timedelta(days=365.25 / 12)
 _DAY = timedelta(days=1)
-_HOUR = timedelta(hours=1)
 _FRESHNESS = Check(Metric.FRESHNESS)
 _LOADS = (Metric.FRESHNESS, Metric.LATE_ARRIVAL)
 _FAULTS = (Status.FAIL, Status.WARN)
@@ -94,7 +93,9 @@ def openings(judged: Sequence[Judgement]) -> list[bool]:
     """
     active = False
     opened = []
-    for alert in _replayed(_NO_DATASET, Check(Metric.ROW_COUNT), _as_they_come(judged)):
+    for alert in _replayed(
+        _NO_DATASET, Check(Metric.ROW_COUNT), _looks((one, one.point.time) for one in judged)
+    ):
         was_active, active = active, alert is not None and alert.active
         opened.append(active and not was_active)
     return opened
@@ -209,18 +210,17 @@ def _replay_check(
         exclusions=exclusions,
         feedback=feedback,
     )
-    replayed = tuple(
-        judgement
+    # A fault is named by what its first point is compared by, as the scan names it.
+    names = series.season_times or tuple(point.time for point in series.points)
+    looked = [
+        (judgement, names[position])
         for position, judgement in enumerate(everything)
         if since <= judgement.point.time <= until
         and (check.metric is not Metric.FRESHNESS or position in series.probes)
-    )
+    ]
+    replayed = tuple(judgement for judgement, _ in looked)
     judged = [one for one in replayed if one.status not in _NOT_JUDGED]
-    looks = list(
-        _looks_at_freshness(replayed)
-        if check.metric is Metric.FRESHNESS
-        else _as_they_come(replayed)
-    )
+    looks = list(_looks(looked))
     alerts: dict[UUID, Alert] = {}
     peaks: dict[UUID, Judgement] = {}
     for look, alert in zip(looks, _replayed(urn, check, looks), strict=True):
@@ -254,21 +254,15 @@ def _replayed(urn: str, check: Check, looks: Iterable[_Look]) -> Iterator[Alert 
         yield alert
 
 
-def _as_they_come(judgements: Sequence[Judgement]) -> Iterator[_Look]:
+def _looks(judgements: Iterable[tuple[Judgement, datetime]]) -> Iterator[_Look]:
+    """Yield what scans see of judgements in order, each with what would name a fault there."""
     since: datetime | None = None
-    for one in judgements:
-        if one.status not in _FAULTS:
+    for judgement, name in judgements:
+        if judgement.status in _FAULTS:
+            since = since or name
+        elif judgement.status is Status.PASS:
             since = None
-        elif since is None:
-            since = one.point.time
-        yield _Look(one.point.time, one, since)
-
-
-def _looks_at_freshness(judgements: Sequence[Judgement]) -> Iterator[_Look]:
-    for one in judgements:
-        # The fault is named by the last update.
-        since = one.point.time - one.point.value * _HOUR if one.status in _FAULTS else None
-        yield _Look(one.point.time, one, since)
+        yield _Look(judgement.point.time, judgement, since)
 
 
 def _distance(judgement: Judgement) -> float:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from dataspoke.catalogue import Operation, Profile, Usage
 from dataspoke.errors import Forbidden, InvalidInput, NotFound
@@ -14,8 +13,7 @@ from dataspoke.ports.hub import Access, Actor, Hub
 from dataspoke.ports.store import Store
 from dataspoke.quality.access import may_see
 from dataspoke.quality.backtest import Backtest, backtest, replayable, total_per_month
-from dataspoke.quality.detectors import Exclusions, FalseAlarmBudget
-from dataspoke.quality.metrics import Series
+from dataspoke.quality.detectors import Exclusions, FalseAlarmBudget, cadence
 from dataspoke.quality.model import Check, Feedback, FeedbackKind, MonitorSettings
 from dataspoke.urns import require_dataset
 
@@ -131,7 +129,7 @@ def _compute(
     looks = _scans(since, now)
     series = replayable(profiles, operations, usage, looks, deprecated=deprecated)
     # All of them share the budget, whichever are asked for.
-    rate = FalseAlarmBudget(monitor.alerts_per_fortnight or 1).rate(map(_cadence, series.values()))
+    rate = FalseAlarmBudget(monitor.alerts_per_fortnight or 1).rate(map(cadence, series.values()))
     said: dict[Check, dict[datetime, FeedbackKind]] = {}
     for one in feedback:
         said.setdefault(one.check, {})[one.point_time] = one.kind
@@ -144,15 +142,6 @@ def _compute(
         exclusions=Exclusions(monitor.exclusions, monitor.country),
         feedback=said,
     )
-
-
-def _cadence(series: Series) -> timedelta:
-    """Return the usual distance of two observations."""
-    times = [
-        point.time for position, point in enumerate(series.points) if position not in series.probes
-    ]
-    steps = sorted(later - earlier for earlier, later in pairwise(times))
-    return steps[len(steps) // 2] if steps else timedelta(0)
 
 
 def _require_sense(days: int, alerts_per_fortnight: float | None) -> None:

@@ -130,13 +130,14 @@ def _rate(
     settings = history.settings
     if settings is not None and settings.alerts_per_fortnight is not None:
         alerts_per_fortnight = settings.alerts_per_fortnight
-    cadences = [_cadence(its) for its in series.values()]
+    cadences = [cadence(its) for its in series.values()]
     cadences += [_DAY for check in history.models if check not in series]
     return FalseAlarmBudget(alerts_per_fortnight).rate(cadences)
 
 
-def _cadence(series: Series) -> timedelta:
-    times = [point.time for point in series.points]
+def cadence(series: Series) -> timedelta:
+    """Return the usual distance of two observations, a day where there are too few to tell."""
+    times = [p.time for i, p in enumerate(series.points) if i not in series.probes]
     steps = sorted(after - before for before, after in pairwise(times))
     return steps[len(steps) // 2] if len(steps) > 1 else _DAY
 
