@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -177,7 +178,7 @@ class _Judging:
 
     def verdict(self, check: Check, series: Series) -> Verdict | None:
         """Return the verdict on a check; None where none of its points was ever judged."""
-        monitor, model = self._monitor(check)
+        monitor, model = self._monitor(check, series)
         learned_until = None if model is None else model.judged_until
         since = None if model is None else model.failing_since
         begin = _first_to_judge(series.points, self._history.judged_until.get(check))
@@ -213,11 +214,11 @@ class _Judging:
             judgements = [r.judgement for r in self._history.previous if r.check == check]
         return Verdict(check, tuple(judgements), since, learned) if judgements else None
 
-    def _monitor(self, check: Check) -> tuple[SeriesMonitor, StoredModel | None]:
+    def _monitor(self, check: Check, series: Series) -> tuple[SeriesMonitor, StoredModel | None]:
         """Return the monitor to go on with, and the model it came from; None for a new one."""
         assert check.metric is not None  # noqa: S101  series are of metrics
         watch = WATCHES[check.metric]
-        said = self._said.get(check, {})
+        said = _learned_from(series, self._said.get(check, {}))
         model = self._history.models.get(check)
         if model is not None and model.basis == self._basis:
             try:
@@ -232,6 +233,18 @@ class _Judging:
             SeriesMonitor(watch, self._rate, exclusions=self._exclusions, feedback=said),
             None,
         )
+
+
+def _learned_from(
+    series: Series, said: Mapping[datetime, FeedbackKind]
+) -> dict[datetime, FeedbackKind]:
+    """Return feedback by the points that are learned from.
+
+    Of a look at what was still going on it is about the point that came of it.
+    """
+    times = [p.time for place, p in enumerate(series.points) if place not in series.probes]
+    places = {bisect_left(times, time): kind for time, kind in said.items()}
+    return {times[place]: kind for place, kind in places.items() if place < len(times)}
 
 
 def _since(judgement: Judgement, at: datetime, since: datetime | None) -> datetime | None:

@@ -96,7 +96,7 @@ class SeriesMonitor:
         self._band = Band(watch.direction)
         self._drift = Drift(watch.direction)
         self._prophet = ProphetBand(watch.direction)
-        self._novelty = Novelty(watch.direction)
+        self._novelty = Novelty(watch.direction, forest=watch.thorough)
         self._warm = False
         self._failing: _Failing | None = None
         self._said: FeedbackKind | None = None
@@ -171,7 +171,7 @@ class SeriesMonitor:
         self._band = Band.restored(tree["band"], watch.direction)
         self._drift = Drift.restored(tree["drift"], self._band.pattern, watch.direction)
         self._prophet = ProphetBand.restored(tree["prophet"], watch.direction)
-        self._novelty = Novelty.restored(tree["novelty"], watch.direction)
+        self._novelty = Novelty.restored(tree["novelty"], watch.direction, forest=watch.thorough)
         return self
 
     def observe(self, point: Point, season_time: datetime | None = None) -> Judgement:
@@ -254,7 +254,7 @@ class SeriesMonitor:
             self._fitted_at = time
             self._drift.settle(pattern, *self._band.past)
             self._novelty.settle(pattern, *self._band.memory)
-        if self._warm and self._prophet.due(accepted):
+        if self._watch.thorough and self._warm and self._prophet.due(accepted):
             self._prophet.settle(*self._band.past, accepted)
 
     def _adopt(self, times_s: list[float], values: list[float]) -> None:

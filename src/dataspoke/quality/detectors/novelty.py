@@ -131,11 +131,12 @@ class Novelty:
 
     Faults stay in the memory of the ranks, unlike in that of the expected range: the question is
     whether the like has been seen before, so that what returns again and again becomes usual.
-    The forest is fitted to accepted points alone.
+    The forest is fitted to accepted points alone, and left out where the series is not worth it.
     """
 
-    def __init__(self, direction: Direction) -> None:
+    def __init__(self, direction: Direction, *, forest: bool = True) -> None:
         self._direction = direction
+        self._with_forest = forest
         self._times_s: deque[float] = deque(maxlen=_RECENT)
         self._values: deque[float] = deque(maxlen=_RECENT)
         self._seasonless = np.zeros(_RECENT)
@@ -169,8 +170,10 @@ class Novelty:
         }
 
     @classmethod
-    def restored(cls, state: dict[str, Any], direction: Direction) -> "Novelty":
-        self = cls(direction)
+    def restored(
+        cls, state: dict[str, Any], direction: Direction, *, forest: bool = True
+    ) -> "Novelty":
+        self = cls(direction, forest=forest)
         self._times_s.extend(state["times_s"].tolist())
         self._values.extend(state["values"].tolist())
         self._seasonless = state["seasonless"]
@@ -193,7 +196,7 @@ class Novelty:
         self._seasonless = _padded(recent)[-_RECENT:]
         seasonless = pattern.seasonless(times_s, values)
         self._flat = flatness(seasonless)
-        if self._count < self._next_forest:
+        if not self._with_forest or self._count < self._next_forest:
             return
         self._next_forest = math.ceil(self._count * _FOREST_GROWTH)
         rows = features(_padded(seasonless), self._flat)
