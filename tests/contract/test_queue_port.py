@@ -87,6 +87,17 @@ async def test_no_more_are_begun_than_may_run_at_once(queue: ArqQueue) -> None:
     await _cancel(receiving_too)
 
 
+async def test_what_is_urgent_goes_before_what_came_earlier(queue: ArqQueue) -> None:
+    await queue.wake([WakeUp(uuid4(), 0, urgent=False) for _ in range(20)])
+    await queue.wake([WakeUp(urgent := uuid4(), 0)])
+    receiver = Receiver()
+    receiver.end.set()
+    receiving = asyncio.create_task(queue.receive(receiver.begin, at_once=1))
+    await receiver.until(21)
+    await _cancel(receiving)
+    assert receiver.begun[0] == urgent
+
+
 async def test_what_is_begun_is_not_given_to_another_when_its_receiver_ends(
     queue: ArqQueue,
 ) -> None:

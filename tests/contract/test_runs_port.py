@@ -207,6 +207,17 @@ async def test_a_run_is_not_resumed_beside_another(store: Store) -> None:
             await tx.resume_run(run.id)
 
 
+async def test_a_run_lets_other_jobs_go_first(store: Store, jobs: Jobs) -> None:
+    run = await begin(store)
+    for urn in ABC:
+        await add(store, run, urn)
+    async with store.transaction() as tx:
+        await tx.add_jobs([NewJob(JobKind.SCAN_DATASETS, {"urns": ["d"]})])
+    first, second = await jobs.due(2, HOUR)
+    assert sorted([first.urgent, second.urgent]) == [False, True]
+    assert [woken.urgent for woken in await jobs.due(10, HOUR)] == [False, False]
+
+
 async def test_runs_are_listed_newest_first(store: Store) -> None:
     begun = [await begin(store, scope=f"urn:li:domain:{n}") for n in range(5)]
     newest = sorted(begun, key=lambda run: (run.started_at, run.id), reverse=True)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Self
 from uuid import UUID
 
@@ -26,6 +27,9 @@ _NO_TIMEOUT_S = 7 * 86_400
 _TAKEN_FOR_DEAD_S = 5.0
 # A wake-up goes to another receiver where one dies with it; it is no try of the job.
 _MOST_DELIVERIES = 100
+# arq takes wake-ups in the order of their times: one that is urgent goes before what has waited for
+# up to so long.
+_HEAD_START = timedelta(hours=6)
 # arq looks for wake-ups at this interval, and takes up to ``at_once`` each time.
 _POLL_DELAY_S = 0.05
 
@@ -73,7 +77,10 @@ class ArqQueue:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 for job in jobs:
                     await self._redis.enqueue_job(
-                        _FUNCTION, str(job.job_id), _job_id=f"{job.job_id}:{job.token}"
+                        _FUNCTION,
+                        str(job.job_id),
+                        _job_id=f"{job.job_id}:{job.token}",
+                        _defer_by=-_HEAD_START if job.urgent else None,
                     )
 
     async def ping(self) -> None:

@@ -8,11 +8,13 @@ from uuid import UUID
 class WakeUp:
     """A job that waits for a worker. ``token`` is that of its last claim, 0 before the first.
 
-    Two wake-ups of one job with the same token are one; after a claim it can be woken anew.
+    Two wake-ups of one job with the same token are one; after a claim it can be woken anew. What is
+    ``urgent`` goes before the rest: of thousands of jobs of a run, none is.
     """
 
     job_id: UUID
     token: int
+    urgent: bool = True
 
 
 class Queue(Protocol):

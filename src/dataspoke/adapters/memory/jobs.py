@@ -137,11 +137,11 @@ class MemoryJobs:
                     for row in table.rows.values()
                     if row.is_due(now) and (row.woken_at is None or row.woken_at <= now - quiet)
                 ),
-                key=lambda row: row.not_before,
+                key=lambda row: (row.run_id is not None, row.not_before),
             )[:limit]
             for row in found:
                 table.rows[row.id] = replace(row, woken_at=now)
-            return [WakeUp(row.id, row.token) for row in found]
+            return [WakeUp(row.id, row.token, urgent=row.run_id is None) for row in found]
 
     async def claim(self, job_id: UUID, lease_for: timedelta) -> Job | None:
         async with self._store.jobs() as (table, now):

@@ -110,7 +110,7 @@ class PostgresJobs:
                 _is_due(),
                 or_(jobs.c.woken_at.is_(None), jobs.c.woken_at <= func.now() - quiet),
             )
-            .order_by(jobs.c.not_before)
+            .order_by(jobs.c.run_id.is_not(None), jobs.c.not_before)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
@@ -118,11 +118,14 @@ class PostgresJobs:
             update(jobs)
             .where(jobs.c.id.in_(found))
             .values(woken_at=func.now())
-            .returning(jobs.c.id, jobs.c.token)
+            .returning(jobs.c.id, jobs.c.token, jobs.c.run_id)
         )
         with translated():
             async with self._engine.begin() as connection:
-                return [WakeUp(row.id, row.token) for row in await connection.execute(woken)]
+                return [
+                    WakeUp(row.id, row.token, urgent=row.run_id is None)
+                    for row in await connection.execute(woken)
+                ]
 
     async def claim(self, job_id: UUID, lease_for: timedelta) -> Job | None:
         claimed = (
