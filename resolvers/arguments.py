@@ -1,7 +1,7 @@
 """Checks of what callers pass in, before any service is asked."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import overload
 from uuid import UUID
 
@@ -42,6 +42,14 @@ def moment(name: str, time: datetime | None) -> datetime | None:
             f"{name} is {time.isoformat()}; give its time zone, as in {time.isoformat()}Z."
         )
     return time.astimezone(UTC)
+
+
+def duration(name: str, hours: float) -> timedelta:
+    """Return so many hours; raises InvalidInput for what no time can be that long."""
+    try:
+        return timedelta(hours=hours)
+    except (OverflowError, ValueError):
+        raise InvalidInput(f"{name} is {hours:g}; give a number of hours.") from None
 
 
 def dataset_urn(urn: str) -> str:

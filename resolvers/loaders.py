@@ -14,6 +14,7 @@ from dataspoke.ports.hub import Actor
 from dataspoke.quality.model import Alert, DatasetQuality, MonitorSettings, Result
 from dataspoke.quality.notifications.model import Delivery
 from dataspoke.quality.rules.model import Rule
+from dataspoke.quality.sla.model import Sla
 from dataspoke.resolvers.services import Alerts, Notifications, Services
 
 T = TypeVar("T")
@@ -48,6 +49,9 @@ class Loaders:
         )
         self.rules: DataLoader[str, Sequence[Rule] | None] = DataLoader(
             self._by_urn(services.rules.rules_for), cache=cache
+        )
+        self.slas: DataLoader[str, Sla | None] = DataLoader(
+            self._by_urn(services.slas.slas_for), cache=cache
         )
         self.results: DataLoader[Slice, Sequence[Result]] = DataLoader(
             self._by_slice(quality.results_for), cache=cache

@@ -25,6 +25,7 @@ from dataspoke.quality.model import (
 from dataspoke.quality.notifications.model import Channel, Delivery, Preferences, Target
 from dataspoke.quality.rules.model import Change, DryRun, Kind, Rule, RulePage, RuleSpec
 from dataspoke.quality.runs import RunPage
+from dataspoke.quality.sla.model import Sla, SlaBacktest, SlaTarget
 from dataspoke.status import Component, Status
 
 
@@ -178,6 +179,18 @@ class Backtests(Protocol):
     ) -> Backtest: ...
 
 
+class Slas(Protocol):
+    """Deadlines. What the actor may not see is absent, never an error."""
+
+    async def slas_for(self, actor: Actor, urns: Sequence[str]) -> Mapping[str, Sla]: ...
+
+    async def set_target(self, actor: Actor, target: SlaTarget) -> SlaTarget: ...
+
+    async def remove_target(self, actor: Actor, urn: str) -> None: ...
+
+    async def backtest(self, actor: Actor, target: SlaTarget) -> SlaBacktest: ...
+
+
 class Health(Protocol):
     """Metadata health. What the actor may not see is absent, never an error."""
 
@@ -214,6 +227,7 @@ class Services:
     runs: Runs
     alerts: Alerts
     monitors: Monitors
+    slas: Slas
     notifications: Notifications
     rules: Rules
     backtests: Backtests

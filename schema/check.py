@@ -23,6 +23,7 @@ describe(
         "FRESHNESS": "Hours since the dataset was last updated, from its operations.",
         "LATE_ARRIVAL": "Hours from when an update was to be expected to when it came.",
         "QUERY_COUNT": "Queries of the dataset in a day, from its usage.",
+        "SLA": "Hours past its deadline at which the dataset is expected to be loaded.",
     },
 )
 describe(

@@ -21,6 +21,7 @@ from dataspoke.schema.monitor import MonitorMutation
 from dataspoke.schema.notifications import NotificationMutation
 from dataspoke.schema.rules import RuleMutation
 from dataspoke.schema.run import QualityRun, RunMutation
+from dataspoke.schema.sla import SlaMutation
 
 
 @strawberry.type(description="Scans wait for a worker.")
@@ -78,7 +79,7 @@ AlertId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="T
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(MonitorMutation, NotificationMutation, RunMutation, RuleMutation):
+class Mutation(MonitorMutation, NotificationMutation, RunMutation, RuleMutation, SlaMutation):
     @strawberry.mutation(
         description="Scans datasets soon. The caller must be allowed to edit their assertions, or "
         "to manage DataHub where all are to be scanned."

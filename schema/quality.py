@@ -9,10 +9,12 @@ from dataspoke.quality import model
 from dataspoke.quality.model import Dimension, Metric, Status
 from dataspoke.resolvers import quality as resolve
 from dataspoke.resolvers import rules as resolve_rules
+from dataspoke.resolvers import sla as resolve_sla
 from dataspoke.schema.alert import QualityAlert
 from dataspoke.schema.check import QualityCheck
 from dataspoke.schema.info import Info
 from dataspoke.schema.rules import QualityRule
+from dataspoke.schema.sla import DatasetSla
 
 _NO_RANGE = (
     "null while warming up, for the freshness of a deprecated dataset, and where a rule has none"
@@ -147,6 +149,14 @@ class DatasetQuality:
     async def alerts(self, info: Info) -> list[QualityAlert] | None:
         found = await resolve.active_alerts(info.context, self.verdict.urn)
         return [QualityAlert.of(alert) for alert in found]
+
+    @strawberry.field(
+        description="The deadline to be loaded by, and how it stands with it; null where there is "
+        "none, or the caller may not view the dataset's operations."
+    )
+    async def sla(self, info: Info) -> DatasetSla | None:
+        found = await resolve_sla.sla(info.context, self.verdict.urn)
+        return None if found is None else DatasetSla.of(found)
 
     @strawberry.field(description="What was observed of one metric, and what was expected.")
     async def history(

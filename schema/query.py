@@ -23,11 +23,12 @@ from dataspoke.schema.notifications import NotificationQuery
 from dataspoke.schema.rules import RuleQuery
 from dataspoke.schema.run import RunQuery
 from dataspoke.schema.search import KnowledgeSearchConnection, KnowledgeSearchFilters
+from dataspoke.schema.sla import SlaQuery
 from dataspoke.schema.status import DataspokeStatus
 
 
 @strawberry.type(description="What can be read.")
-class Query(NotificationQuery, RunQuery, RuleQuery, BacktestQuery):
+class Query(NotificationQuery, RunQuery, RuleQuery, BacktestQuery, SlaQuery):
     @strawberry.field(
         description="Datasets that answer a question, best first, of those the caller may see."
     )

@@ -13,6 +13,7 @@ from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
+from dataspoke.quality.sla.service import SlaService
 from dataspoke.retention import RetentionService
 
 # Does a job with its payload, and marks it done under the lease in the transaction that saves
@@ -25,6 +26,7 @@ def work_table(
     quality: QualityService,
     runs: RunService,
     alerts: AlertService,
+    slas: SlaService,
     notifications: NotificationService,
     health: HealthService,
     knowledge: KnowledgeService,
@@ -60,6 +62,7 @@ def work_table(
         JobKind.DELIVER_NOTIFICATION: lambda lease, payload: notifications.deliver(
             lease, UUID(payload["notification"])
         ),
+        JobKind.CHECK_SLAS: lambda lease, payload: slas.check(lease),
         JobKind.AUDIT_ALL: lambda lease, payload: health.audit_all(lease),
         JobKind.AUDIT_DATASETS: lambda lease, payload: health.audit(lease, payload["urns"]),
         JobKind.WRITE_BACK_HEALTH: lambda lease, payload: health.write_back(lease, payload["urns"]),

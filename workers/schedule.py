@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from dataspoke.ports.runs import ALL, REST
 from dataspoke.ports.store import JobKind, Jobs, NewJob
 from dataspoke.quality.runs import refit_job, scan_all_job
+from dataspoke.quality.sla.service import CHECK_EVERY, check_job
 from dataspoke.settings import ScheduleSettings
 from dataspoke.workers.slots import Cron, Every, Slots
 
@@ -38,6 +39,7 @@ def entries(settings: ScheduleSettings) -> Sequence[Entry]:
         *scans,
         Entry("scan", scan, scan_all_job(REST if scans else ALL)),
         Entry("audit", scan, _alone(JobKind.AUDIT_ALL)),
+        Entry("slas", Every(CHECK_EVERY), check_job()),
         Entry("reconcile", Every(_RECONCILE_EVERY), _alone(JobKind.RECONCILE)),
         Entry("refit", Cron(settings.refit, zone), refit_job()),
         Entry("retention", Cron(settings.retention, zone), _alone(JobKind.DELETE_OLD)),

@@ -37,6 +37,7 @@ from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.rules.service import RuleService
 from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
+from dataspoke.quality.sla.service import SlaService
 from dataspoke.retention import RetentionService
 from dataspoke.settings import EmbedderSettings, Settings
 from dataspoke.status import StatusService
@@ -71,6 +72,7 @@ class Runtime:
     runs: RunService
     alerts: AlertService
     monitors: MonitorService
+    slas: SlaService
     notifications: NotificationService
     rules: RuleService
     backtests: BacktestService
@@ -129,6 +131,14 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             ),
             alerts=AlertService(hub, store, feed, clock, notifications),
             monitors=MonitorService(hub, store),
+            slas=SlaService(
+                hub,
+                store,
+                feed,
+                compute,
+                clock,
+                timedelta(seconds=settings.quality.grouping_wait_s),
+            ),
             notifications=notifications,
             rules=rules,
             backtests=BacktestService(

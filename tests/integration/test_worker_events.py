@@ -31,6 +31,7 @@ from dataspoke.ports.store import JobKind
 from dataspoke.quality.alerting import AlertService
 from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.runs import RunService
+from dataspoke.quality.sla.service import SlaService
 from dataspoke.retention import RetentionService
 from dataspoke.settings import (
     RedisSettings,
@@ -88,6 +89,7 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
             run(
                 work=work_table(
                     alerts=AlertService(made.hub, made.store, feed, clock, notifications),
+                    slas=SlaService(made.hub, made.store, feed, compute, clock, timedelta(0)),
                     notifications=notifications,
                     quality=quality,
                     runs=RunService(made.hub, made.store, feed, clock, quality),

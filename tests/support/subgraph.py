@@ -48,6 +48,7 @@ from dataspoke.quality.monitoring import MonitorService
 from dataspoke.quality.notifications.service import NotificationService
 from dataspoke.quality.rules.service import RuleService
 from dataspoke.quality.runs import RunService
+from dataspoke.quality.sla.service import SlaService
 from dataspoke.resolvers.services import Services
 from dataspoke.settings import SubgraphSettings, WarehouseSettings
 from dataspoke.status import StatusService
@@ -184,12 +185,14 @@ class Subgraph:
         self.runs = RunService(
             hub, store, self.run_feed, self.clock, quality, pace=timedelta(milliseconds=5)
         )
+        self.slas = SlaService(hub, store, self.feed, InlineCompute(), self.clock, timedelta(0))
         self.services = Services(
             quality=quality,
             runs=self.runs,
             alerts=AlertService(hub, store, self.feed, self.clock, self.notifications),
             notifications=self.notifications,
             monitors=MonitorService(hub, store),
+            slas=self.slas,
             rules=RuleService(hub, store, SqlWarehouses(warehouses or {}), self.clock),
             backtests=BacktestService(hub, store, InlineCompute(), self.clock, 1.0),
             health=HealthService(hub, store, self.clock),

@@ -15,6 +15,7 @@ from dataspoke.ports.queue import WakeUp
 from dataspoke.ports.retention import Retention
 from dataspoke.ports.rules import RuleReads, RuleWrites
 from dataspoke.ports.runs import RunReads, RunWrites
+from dataspoke.ports.sla import SlaReads, SlaWrites
 from dataspoke.quality.model import (
     Alert,
     AlertChange,
@@ -45,6 +46,7 @@ class JobKind(StrEnum):
     WRITE_BACK_INCIDENTS = "write_back_incidents"  # alerts, at
     WAKE_ALERT = "wake_alert"  # alert
     ANNOUNCE_ALERTS = "announce_alerts"
+    CHECK_SLAS = "check_slas"
     DELIVER_NOTIFICATION = "deliver_notification"  # notification
     AUDIT_ALL = "audit_all"
     AUDIT_DATASETS = "audit_datasets"  # urns
@@ -115,7 +117,7 @@ class AlertQuery:
 NewestSlot = Callable[[datetime], datetime]
 
 
-class Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, Protocol):
+class Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWrites, Protocol):
     """What is saved together or not at all."""
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> None: ...
@@ -177,7 +179,7 @@ class Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, Protoc
         ...
 
 
-class Store(NotificationReads, RunReads, ModelReads, Retention, RuleReads, Protocol):
+class Store(NotificationReads, RunReads, ModelReads, Retention, RuleReads, SlaReads, Protocol):
     """Reads are plural: as many statements for fifty datasets as for one.
 
     Raises DependencyUnavailable or DependencyTimeout with port ``store`` where it is down.

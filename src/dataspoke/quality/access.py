@@ -3,7 +3,7 @@
 from dataspoke.ports.hub import Access
 from dataspoke.quality.model import Check, Metric
 
-_FROM_OPERATIONS = (Metric.FRESHNESS, Metric.LATE_ARRIVAL)
+_FROM_OPERATIONS = (Metric.FRESHNESS, Metric.LATE_ARRIVAL, Metric.SLA)
 
 
 def may_see(access: Access, check: Check) -> bool:

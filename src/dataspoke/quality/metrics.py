@@ -30,6 +30,7 @@ UNITS: Mapping[Metric, str | None] = MappingProxyType(
         Metric.FRESHNESS: "hours",
         Metric.LATE_ARRIVAL: "hours",
         Metric.QUERY_COUNT: "queries",
+        Metric.SLA: "hours",
     }
 )
 """The unit of each metric; None is the unit of the column. A share is 0 to 1."""

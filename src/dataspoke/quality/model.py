@@ -21,6 +21,7 @@ class Metric(StrEnum):
     FRESHNESS = "freshness"  # hours since the dataset was last updated
     LATE_ARRIVAL = "late_arrival"  # hours from when an update was to be expected
     QUERY_COUNT = "query_count"  # queries a day
+    SLA = "sla"  # hours past the deadline that a load is expected at
 
 
 class Dimension(StrEnum):

@@ -38,6 +38,7 @@ _DIMENSIONS: Mapping[Metric, Dimension] = {
     Metric.STDEV: Dimension.VALIDITY,
     Metric.FRESHNESS: Dimension.FRESHNESS,
     Metric.LATE_ARRIVAL: Dimension.FRESHNESS,
+    Metric.SLA: Dimension.FRESHNESS,
 }
 
 

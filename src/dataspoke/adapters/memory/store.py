@@ -17,6 +17,7 @@ from dataspoke.adapters.memory.notifications import (
 from dataspoke.adapters.memory.retention import Retention
 from dataspoke.adapters.memory.rules import RuleReads, RuleTable, RuleWrites
 from dataspoke.adapters.memory.runs import RunReads, RunWrites
+from dataspoke.adapters.memory.sla import SlaReads, SlaTable, SlaWrites
 from dataspoke.errors import Conflict, LeaseLost
 from dataspoke.health.model import HealthScore
 from dataspoke.ports.clock import Clock
@@ -51,6 +52,7 @@ class Tables:
     changes: list[AlertChange] = field(default_factory=list)
     feedback: dict[tuple[str, Check, datetime], Feedback] = field(default_factory=dict)
     monitors: dict[str, MonitorSettings] = field(default_factory=dict)
+    sla: SlaTable = field(default_factory=SlaTable)
     rules: RuleTable = field(default_factory=RuleTable)
     health: dict[str, HealthScore] = field(default_factory=dict)
     health_history: list[HealthScore] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Tables:
             changes=list(self.changes),
             feedback=dict(self.feedback),
             monitors=dict(self.monitors),
+            sla=self.sla.copy(),
             rules=self.rules.copy(),
             health=dict(self.health),
             health_history=list(self.health_history),
@@ -88,11 +91,12 @@ class Tables:
         return self.sequence
 
 
-class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites):
+class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWrites):
     def __init__(self, tables: Tables, now: datetime) -> None:
         self._tables = tables
         self._notifications = tables.notifications
         self._rules = tables.rules
+        self._sla = tables.sla
         self._now = now
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> None:
@@ -174,6 +178,7 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites):
         tables.feedback = {k: v for k, v in tables.feedback.items() if v.urn not in gone}
         tables.monitors = {k: v for k, v in tables.monitors.items() if k not in gone}
         tables.rules.forget(urns)
+        await self.remove_sla_targets(urns)
         tables.health = {k: v for k, v in tables.health.items() if k not in gone}
         tables.models = {k: v for k, v in tables.models.items() if v.urn not in gone}
         tables.health_history = [s for s in tables.health_history if s.urn not in gone]
@@ -182,13 +187,17 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites):
         self._tables.audit.append((actor, action, tuple(subjects)))
 
 
-class MemoryStore(NotificationReads, RunReads, ModelReads, Retention, RuleReads):
+class MemoryStore(NotificationReads, RunReads, ModelReads, Retention, RuleReads, SlaReads):
     """The Store port in memory, with the semantics of the real one; time is the clock's."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._tables = Tables()
         self._writing = asyncio.Lock()
+
+    @property
+    def _sla(self) -> SlaTable:
+        return self._tables.sla
 
     @property
     def _rules(self) -> RuleTable:

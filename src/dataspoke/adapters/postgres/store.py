@@ -37,6 +37,7 @@ from dataspoke.adapters.postgres.notifications import NotificationReads, Notific
 from dataspoke.adapters.postgres.retention import Retention
 from dataspoke.adapters.postgres.rules import RuleReads, RuleWrites
 from dataspoke.adapters.postgres.runs import RunReads, RunWrites
+from dataspoke.adapters.postgres.sla import SlaReads, SlaWrites
 from dataspoke.adapters.postgres.tables import (
     alert_changes,
     alerts,
@@ -53,6 +54,8 @@ from dataspoke.adapters.postgres.tables import (
     quality_results,
     quality_verdicts,
     rejected_events,
+    sla_outlooks,
+    sla_targets,
 )
 from dataspoke.errors import Conflict, LeaseLost
 from dataspoke.health.model import HealthScore
@@ -127,7 +130,7 @@ _FINISH_INDEX = delete(index_requests).where(
 )
 
 
-class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites):
+class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWrites):
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
@@ -223,6 +226,8 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites):
             quality_feedback,
             quality_monitors,
             dataset_schemas,
+            sla_outlooks,
+            sla_targets,
             health_scores,
             health_latest,
             alerts,
@@ -236,7 +241,7 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites):
         await self._save(insert(audit_log), [values])
 
 
-class PostgresStore(NotificationReads, RunReads, ModelReads, Retention, RuleReads):
+class PostgresStore(NotificationReads, RunReads, ModelReads, Retention, RuleReads, SlaReads):
     """The Store port; see there for what each call returns."""
 
     def __init__(self, engine: AsyncEngine) -> None:

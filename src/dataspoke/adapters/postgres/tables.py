@@ -223,6 +223,26 @@ dataset_schemas = Table(
     Column("columns", JSONB, nullable=False),
 )
 
+sla_targets = Table(
+    "sla_targets",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("target", JSONB, nullable=False),
+    Column("version", Integer, nullable=False),
+    # Null where it is disabled, or has no deadline any more.
+    Column("look_at", TIME),
+    Index("ix_sla_targets_look_at", "look_at", "urn"),
+)
+
+sla_outlooks = Table(
+    "sla_outlooks",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("deadline", TIME, primary_key=True),
+    Column("outlook", JSONB, nullable=False),
+    Column("looked_at", TIME, nullable=False),
+)
+
 health_scores = Table(
     "health_scores",
     metadata,

@@ -1,0 +1,1 @@
+"""Predictive SLA: whether a dataset will be loaded by its deadline, and what is in the way."""
