@@ -86,7 +86,7 @@ def test_a_long_past_is_kept_in_little_room_and_ranks_stay_right() -> None:
     for one in draw.tolist():
         calibration.add(one)
     assert len(calibration) == 30_000
-    assert len(encode(calibration.state())) < 7_000
+    assert len(encode(calibration.state())) < 4_000
     for deviation in (0.1, 0.7, 2.0, 4.0, 6.0, 9.0):
         rank = (1 + np.sum(draw >= deviation)) / 30_001
         assert calibration.p_value(deviation) == pytest.approx(rank, rel=0.25, abs=0.01)

@@ -19,6 +19,11 @@ _MOST_LARGE = 512
 _MOST_OTHERS = 256
 
 
+def _rounded(number: float) -> float:
+    """Return a number of single precision: what is kept takes half the room, and stays the same."""
+    return float(np.float32(number))
+
+
 class RunningMedian:
     """The median of all that was added, from a few hundred numbers that stand for the rest."""
 
@@ -29,7 +34,7 @@ class RunningMedian:
 
     def state(self) -> list[Any]:
         """Return what ``restored`` wants."""
-        return [np.array(self._ordered), self._stride, self._passed_over]
+        return [np.array(self._ordered, dtype=np.float32), self._stride, self._passed_over]
 
     @classmethod
     def restored(cls, state: list[Any]) -> "RunningMedian":
@@ -48,7 +53,7 @@ class RunningMedian:
         if self._passed_over < self._stride:
             return
         self._passed_over = 0
-        insort(self._ordered, number)
+        insort(self._ordered, _rounded(number))
         if len(self._ordered) > _MOST_LARGE:
             # Every second, the median among them.
             self._ordered = self._ordered[::2]
@@ -97,7 +102,7 @@ class Calibration:
     """
 
     def __init__(self, deviations: Iterable[float] = ()) -> None:
-        self._large: list[float] = sorted(deviations)
+        self._large: list[float] = sorted(map(_rounded, deviations))
         self._others: list[float] = []
         self._stride = 1
         self._passed_over = 0
@@ -111,8 +116,8 @@ class Calibration:
     def state(self) -> dict[str, Any]:
         """Return what ``restored`` wants."""
         return {
-            "large": np.array(self._large),
-            "others": np.array(self._others),
+            "large": np.array(self._large, dtype=np.float32),
+            "others": np.array(self._others, dtype=np.float32),
             "stride": self._stride,
             "passed_over": self._passed_over,
             "count": self._count,
@@ -133,6 +138,7 @@ class Calibration:
         return self
 
     def add(self, deviation: float) -> None:
+        deviation = _rounded(deviation)
         self._count += 1
         if self._others and deviation < self._large[0]:
             self._thin([deviation])

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 _ARRAY = "array"
-_KINDS = ("float64", "float32", "int32", "int8")
+_KINDS = ("float64", "float32", "int32", "int16", "int8")
 # More than any state holds; what claims to be larger is none.
 _MOST_BYTES = 4 * 1024**2
 

@@ -26,14 +26,14 @@ class Forest:
         self,
         feature: NDArray[np.int8],
         number: NDArray[np.float32],
-        right: NDArray[np.int32],
+        right: NDArray[np.int16],
         roots: NDArray[np.int32],
         normaliser: float,
         offset: float,
     ) -> None:
         self._feature = feature  # -1 in a leaf
         self._number = number  # the threshold of a split, the path's length of a leaf
-        self._right = right  # the left child is the next node
+        self._right = right  # how far on the right child is; the left one is the next node
         self._roots = roots
         self._normaliser = normaliser
         self._offset = offset
@@ -51,12 +51,13 @@ class Forest:
         sizes = [tree.node_count for tree in trees]
         roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int32)
         feature, number, right = [], [], []
-        for tree, root in zip(trees, roots.tolist(), strict=True):
+        for tree in trees:
+            here = np.arange(tree.node_count)
             leaf = tree.children_left < 0
             length = tree.compute_node_depths() - 1 + _average_path(tree.n_node_samples)
             feature.append(np.where(leaf, -1, tree.feature).astype(np.int8))
             number.append(np.where(leaf, length, _rounded_down(tree.threshold)).astype(np.float32))
-            right.append(np.where(leaf, 0, tree.children_right + root).astype(np.int32))
+            right.append(np.where(leaf, 0, tree.children_right - here).astype(np.int16))
         normaliser = float(len(trees) * _average_path(np.array([sample]))[0])
         return cls(
             np.concatenate(feature),
@@ -92,7 +93,7 @@ class Forest:
             if not inner.any():
                 break
             left = row[feature] <= self._number[node]
-            node = np.where(inner, np.where(left, node + 1, self._right[node]), node)
+            node = np.where(inner, node + np.where(left, 1, self._right[node]), node)
         length = float(np.sum(self._number[node], dtype=np.float64))
         return float(2.0 ** (-length / self._normaliser)) + self._offset
 

@@ -26,8 +26,8 @@ ADOPT_AFTER_POINTS = 14
 
 # Rises whenever the same history would make another state, or the same state another judgement.
 STATE_VERSION = 1
-# Squares of what is larger are no numbers.
-_LARGEST = 1e100
+# What is larger is none in single precision.
+_LARGEST = 1e30
 
 NO_FEEDBACK: Mapping[datetime, FeedbackKind] = MappingProxyType({})
 
