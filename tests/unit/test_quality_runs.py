@@ -106,7 +106,7 @@ class House:
                 except (DependencyTimeout, DependencyUnavailable) as error:
                     again = None if job.attempt == tries else timedelta(0)
                     await self.jobs.fail(job.lease, error.public_message, again)
-                done += 1
+                done += job.kind in (JobKind.SCAN_ALL, JobKind.SCAN_DATASETS)
                 break
             else:
                 return done
