@@ -5,7 +5,7 @@ from contextlib import aclosing
 from datetime import datetime
 from uuid import UUID
 
-from dataspoke.quality.model import Alert, AlertChange, AlertPage, AlertState, FeedbackKind
+from dataspoke.quality.model import Alert, AlertChange, AlertPage, AlertState, FeedbackKind, Impact
 from dataspoke.resolvers import arguments
 from dataspoke.resolvers.context import Context
 from dataspoke.resolvers.live import while_signed_in
@@ -38,6 +38,11 @@ async def acknowledge(context: Context, alert: str) -> Alert:
 async def explained_by(context: Context, alert: UUID) -> Sequence[Alert]:
     """Return the active alerts downstream that this one is the cause of, newest first."""
     return await context.loaders.victims.load(alert)
+
+
+async def impact(context: Context, urn: str) -> Impact | None:
+    """Return what depends on a dataset; None where the caller may not see it."""
+    return await context.loaders.impact.load(urn)
 
 
 async def snooze(context: Context, alert: str, until: datetime) -> Alert:

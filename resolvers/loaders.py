@@ -11,7 +11,7 @@ from strawberry.dataloader import DataLoader
 from dataspoke.health.model import HealthScore
 from dataspoke.knowledge.model import Hit
 from dataspoke.ports.hub import Actor
-from dataspoke.quality.model import Alert, DatasetQuality, MonitorSettings, Result
+from dataspoke.quality.model import Alert, DatasetQuality, Impact, MonitorSettings, Result
 from dataspoke.quality.notifications.model import Delivery
 from dataspoke.quality.rules.model import Rule
 from dataspoke.quality.sla.model import Sla
@@ -37,6 +37,9 @@ class Loaders:
         )
         self.active_alerts: DataLoader[str, Sequence[Alert] | None] = DataLoader(
             self._by_urn(services.alerts.active_for), cache=cache
+        )
+        self.impact: DataLoader[str, Impact | None] = DataLoader(
+            self._by_urn(services.alerts.impact_of), cache=cache
         )
         self.victims: DataLoader[UUID, Sequence[Alert]] = DataLoader(
             self._victims(services.alerts), cache=cache

@@ -19,6 +19,7 @@ from dataspoke.quality.model import (
     Check,
     DatasetQuality,
     FeedbackKind,
+    Impact,
     MonitorSettings,
     Result,
 )
@@ -90,6 +91,8 @@ class Alerts(Protocol):
     async def explained_by(
         self, actor: Actor, causes: Sequence[UUID]
     ) -> Mapping[UUID, Sequence[Alert]]: ...
+
+    async def impact_of(self, actor: Actor, urns: Sequence[str]) -> Mapping[str, Impact]: ...
 
     async def acknowledge(self, actor: Actor, alert_id: UUID) -> Alert: ...
 

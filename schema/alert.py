@@ -39,6 +39,20 @@ describe(
 )
 
 
+@strawberry.type(description="What depends on a dataset.")
+class QualityImpact:
+    downstream_datasets: int = strawberry.field(
+        description="Datasets made from it, over any number of steps."
+    )
+    complete: bool = strawberry.field(
+        description="False where there are more of them than were counted."
+    )
+    queries_last_month: int | None = strawberry.field(
+        description="Queries in the last thirty days; null where the caller may not view its usage."
+    )
+    owner_urns: list[str] = strawberry.field(description="DataHub's urns of its owners.")
+
+
 @strawberry.type(
     description="A check that failed, from the first failing observation to the first passing one."
 )
@@ -113,6 +127,20 @@ class QualityAlert:
     async def deliveries(self, info: Info) -> list[NotificationDelivery] | None:
         found = await resolve_notifications.deliveries(info.context, self.alert)
         return None if found is None else [NotificationDelivery.of(one) for one in found]
+
+    @strawberry.field(
+        description="What depends on the dataset; null where the caller may not view its profile."
+    )
+    async def impact(self, info: Info) -> QualityImpact | None:
+        found = await resolve.impact(info.context, self.alert.urn)
+        if found is None:
+            return None
+        return QualityImpact(
+            downstream_datasets=found.downstream,
+            complete=found.complete,
+            queries_last_month=found.queries,
+            owner_urns=list(found.owners),
+        )
 
     @classmethod
     def of(cls, alert: model.Alert) -> "QualityAlert":

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from dataspoke.catalogue import Dataset, Usage
 from dataspoke.quality.model import Metric
 from tests.support.subgraph import (
     EDITOR,
     NOW,
+    PLATFORM,
     SERVICE,
     STRANGER,
     VIEWER,
@@ -221,3 +223,22 @@ async def test_a_verdict_shows_its_dimensions(subgraph: Subgraph) -> None:
         {"dimension": "VOLUME", "status": "FAIL", "score": 0.0}
     ]
     assert found["quality"]["score"] == 0.0
+
+
+async def test_an_alert_tells_what_depends_on_its_dataset(subgraph: Subgraph) -> None:
+    orders = Dataset(urn("orders"), "shop.orders", PLATFORM, owners=("urn:li:corpuser:ana",))
+    usage = [Usage(NOW - timedelta(days=day), queries=10) for day in (1, 2, 40)]
+    subgraph.hub.put(orders, usage=usage)
+    subgraph.hub.put(Dataset(urn("mart"), "mart", PLATFORM), upstream=[urn("orders")])
+    subgraph.hub.put(Dataset(urn("report"), "report", PLATFORM), upstream=[urn("mart")])
+    query = """query ($urns: [String!]) { qualityAlerts(urns: $urns) { edges { node { impact {
+        downstreamDatasets complete queriesLastMonth ownerUrns
+    } } } } }"""
+    for token, queries in ((EDITOR, 20), (VIEWER, None)):
+        found = await subgraph.data(query, token, urns=[urn("orders")])
+        assert found["qualityAlerts"]["edges"][0]["node"]["impact"] == {
+            "downstreamDatasets": 2,
+            "complete": True,
+            "queriesLastMonth": queries,
+            "ownerUrns": ["urn:li:corpuser:ana"],
+        }

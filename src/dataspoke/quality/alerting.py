@@ -1,5 +1,6 @@
 """Alerts as people meet them: listed, taken up, put off, closed, followed live."""
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -24,6 +25,7 @@ from dataspoke.quality.model import (
     AlertState,
     Feedback,
     FeedbackKind,
+    Impact,
 )
 from dataspoke.quality.notifications.service import NotificationService
 
@@ -34,6 +36,7 @@ _ANNOUNCED = "announced_alerts"
 # Farther up a fault has usually been seen nearer by.
 _UPSTREAM = 200
 _DOWNSTREAM = 1_000
+_USED = timedelta(days=30)
 
 
 class AlertService:
@@ -103,6 +106,29 @@ class AlertService:
             if alert.cause is not None:
                 victims.setdefault(alert.cause, []).append(alert)
         return victims
+
+    async def impact_of(self, actor: Actor, urns: Sequence[str]) -> Mapping[str, Impact]:
+        """Return what depends on each dataset whose profile the actor may view."""
+        access = await self._hub.access(actor, urns)
+        visible = [urn for urn in urns if urn in access and access[urn].view_profile]
+        used = [urn for urn in visible if access[urn].view_usage]
+        since = self._clock.now() - _USED
+        datasets, reach, usage = await asyncio.gather(
+            self._hub.datasets(visible),
+            self._hub.downstream(visible, _DOWNSTREAM),
+            self._hub.usage(used, since),
+        )
+        return {
+            urn: Impact(
+                downstream=len(reach[urn].steps) if urn in reach else 0,
+                complete=urn not in reach or reach[urn].complete,
+                queries=sum(day.queries or 0 for day in usage.get(urn, ()))
+                if urn in used
+                else None,
+                owners=dataset.owners,
+            )
+            for urn, dataset in datasets.items()
+        }
 
     async def acknowledge(self, actor: Actor, alert_id: UUID) -> Alert:
         """Mark an alert as taken care of by the actor, and record it.

@@ -276,6 +276,20 @@ class DatasetQuality:
 
 
 @dataclass(frozen=True, slots=True)
+class Impact:
+    """What depends on a dataset: datasets made from it, over any number of steps, its queries of
+    the last thirty days, None where the caller may not know, and its owners, by urn.
+
+    ``complete`` is false where there are more datasets than were counted.
+    """
+
+    downstream: int
+    complete: bool
+    queries: int | None
+    owners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AlertPage:
     """Alerts, newest first, with one opaque cursor each; ``has_next`` tells that more follow."""
 
