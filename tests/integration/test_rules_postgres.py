@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dataspoke.adapters.memory.clock import MemoryClock
+from dataspoke.adapters.memory.compute import InlineCompute
+from dataspoke.adapters.memory.feed import MemoryFeed
 from dataspoke.adapters.memory.hub import MemoryHub
 from dataspoke.adapters.postgres.engine import create_engine
 from dataspoke.adapters.postgres.store import PostgresStore
@@ -21,7 +23,8 @@ from dataspoke.ports.hub import Actor
 from dataspoke.quality.model import Judgement, Status
 from dataspoke.quality.rules.model import RuleSpec, SchemaVersion
 from dataspoke.quality.rules.service import RuleService
-from dataspoke.settings import StoreSettings, WarehouseSettings
+from dataspoke.quality.service import QualityService
+from dataspoke.settings import QualitySettings, StoreSettings, WarehouseSettings
 from tests.support.databases import new_database
 from tests.support.rules import DAY, NOW, counted, orders, spec, updated
 from tests.support.warehouses import fill_duckdb, fill_postgres, fill_sqlite
@@ -302,6 +305,46 @@ async def test_what_is_wrong_with_some_rules_stops_no_scan(house: House) -> None
     assert "no column nothere" in str(errors["bad-column"])
     count = await house.warehouses.select("shop", f"SELECT count(*) FROM {house.table}")
     assert count.rows[0][0] == 4
+
+
+async def test_a_scan_keeps_what_rules_say_and_alerts_on_what_fails(house: House) -> None:
+    count = f"SELECT count(*) FROM {house.table}"
+    await house.keep(
+        spec(f'sql: {{query: "{count}", expect: {{operator: "=", threshold: 4}}}}', "good"),
+        spec(f'sql: {{query: "{count}", expect: {{operator: "=", threshold: 5}}}}', "failing"),
+        spec(f'sql: {{query: "{ENDLESS}", expect: {{operator: "=", threshold: 4}}}}', "endless"),
+    )
+    rules = {rule.spec.name: rule.check for rule in await house.store.rules()}
+    quality = QualityService(
+        house.hub,
+        house.store,
+        MemoryFeed(),
+        InlineCompute(),
+        house.clock,
+        house.rules,
+        QualitySettings(),
+    )
+    urn = house.orders.urn
+    house.hub.put(house.orders, profiles=counted(4))
+    for _ in range(2):
+        await quality.scan(None, [urn])
+    verdict = (await house.store.quality_of([urn]))[urn]
+    found = {result.check: result.judgement.status for result in verdict.results}
+    assert {name: found[check] for name, check in rules.items()} == {
+        "good": Status.PASS,
+        "failing": Status.FAIL,
+        "endless": Status.ERROR,
+    }
+    assert verdict.status is Status.FAIL
+    (alert,) = (await house.store.active_alerts([urn]))[urn]
+    assert alert.check == rules["failing"]
+
+    # A rule that is gone takes its alert and its place in the verdict along.
+    await house.keep()
+    await quality.scan(None, [urn])
+    verdict = (await house.store.quality_of([urn]))[urn]
+    assert not {result.check for result in verdict.results} & set(rules.values())
+    assert urn not in await house.store.active_alerts([urn])
 
 
 async def test_a_connection_that_is_gone_is_named(house: House) -> None:
