@@ -120,7 +120,7 @@ class SeriesMonitor:
         return self._fitted_at
 
     def state(self) -> bytes:
-        """Return the models as they are now, at most 60 KB, for ``restore``."""
+        """Return the models as they are now, at most 64 KB, for ``restore``."""
         failing = self._failing
         return encode(
             {
