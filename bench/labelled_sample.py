@@ -40,7 +40,13 @@ from bench import machine
 from dataspoke.catalogue import Operation, Profile
 from dataspoke.localhub.sample import FaultKind, Label, generate
 from dataspoke.quality.alerts import transition
-from dataspoke.quality.detectors import WARM_UP_POINTS, WATCHES, judge, judge_freshness
+from dataspoke.quality.detectors import (
+    DEFAULT_BUDGET,
+    WARM_UP_POINTS,
+    WATCHES,
+    judge,
+    judge_freshness,
+)
 from dataspoke.quality.model import Alert, AlertState, Check, Judgement, Metric, Point, Status
 
 Floats = NDArray[np.float64]
@@ -51,6 +57,8 @@ SEEDS = (20261124, 1, 2)
 SCAN_AT = timedelta(hours=8)
 TOLERANCE = timedelta(days=1)
 FORTNIGHTS = DAYS / 14
+# One false alarm per dataset and fortnight, of row counts and freshness once a day.
+RATE = DEFAULT_BUDGET.rate([timedelta(days=1)] * 2)
 
 _PROPHET_INTERVAL = 0.99
 _PROPHET_REFIT_POINTS = 7
@@ -154,9 +162,9 @@ def observed(history: History, scans: Sequence[datetime]) -> dict[Metric, list[P
 
 def dataspoke(history: History, metric: Metric, scans: Sequence[datetime]) -> list[Judgement]:
     if metric is Metric.FRESHNESS:
-        return judge_freshness(history.operations, scans)
+        return judge_freshness(history.operations, scans, RATE)
     counts = [Point(p.time, float(p.row_count or 0)) for p in history.profiles]
-    return judge([point for point in counts if point.time <= scans[-1]], WATCHES[metric])
+    return judge([point for point in counts if point.time <= scans[-1]], WATCHES[metric], rate=RATE)
 
 
 def prophet_interval(points: Sequence[Point], metric: Metric) -> list[Judgement]:

@@ -2,7 +2,6 @@
 
 from collections import deque
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -56,6 +55,7 @@ class Band:
         self._direction = direction
         self._times_s: deque[float] = deque(maxlen=MOST_POINTS)
         self._values: deque[float] = deque(maxlen=MOST_POINTS)
+        self._kept: deque[bool] = deque(maxlen=MOST_POINTS)
         self._count = 0
         self._pattern: Pattern | None = None
         self._calibration = Calibration()
@@ -73,6 +73,7 @@ class Band:
         return {
             "times_s": np.array(self._times_s),
             "values": np.array(self._values),
+            "kept": np.array(self._kept, dtype=np.int8),
             "count": self._count,
             "pattern": self._pattern and self._pattern.state(),
             "calibration": self._calibration.state(),
@@ -88,6 +89,7 @@ class Band:
         self = cls(direction)
         self._times_s.extend(state["times_s"].tolist())
         self._values.extend(state["values"].tolist())
+        self._kept.extend(map(bool, state["kept"].tolist()))
         self._count = state["count"]
         self._pattern = state["pattern"] and Pattern.restored(state["pattern"])
         self._calibration = Calibration.restored(state["calibration"])
@@ -104,14 +106,19 @@ class Band:
 
         Those before a new normal are not among them, but in the ``memory``.
         """
-        newest = -min(self._count, len(self._values))
         times_s, values = self.memory
-        return times_s[newest:], values[newest:]
+        return times_s[-self._count :], values[-self._count :]
 
     @property
     def memory(self) -> tuple[Floats, Floats]:
         """As ``past``, with what lies before the latest new normal."""
-        return np.array(self._times_s), np.array(self._values)
+        times_s, values, kept = self.everything
+        return times_s[kept], values[kept]
+
+    @property
+    def everything(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """The newest points with the refused ones, and which of them are accepted."""
+        return np.array(self._times_s), np.array(self._values), np.array(self._kept, dtype=bool)
 
     @property
     def pattern(self) -> Pattern | None:
@@ -127,7 +134,7 @@ class Band:
             self._remember(time_s, value - expected)
             value -= min(max(value - expected, low), high)
             self._calibration.add(deviation(value - expected, self._direction))
-        self._append(time_s, value)
+        self._append(time_s, value, kept=True)
         self._count += 1
         self._level.append(self._seasonless(time_s, value))
         due = len(self) >= self._next_fit
@@ -142,6 +149,7 @@ class Band:
         failures than ``rate`` promises, the range was too narrow for it: each further one widens
         the tail by a deviation as large as the limit that it broke, and no larger.
         """
+        self._append(time_s, value, kept=False)
         self._remember(time_s, value - self._expected(time_s))
         if not opens:
             return
@@ -152,9 +160,18 @@ class Band:
             self._calibration.add(limit)
 
     def adopt(self, times_s: list[float], values: list[float]) -> None:
-        """Forget the level and the trend for those of these points; the season stays."""
-        for time_s, value in zip(times_s, values, strict=True):
-            self._append(time_s, value)
+        """Forget the level and the trend for those of these points; the season stays.
+
+        They are the newest ones that were refused, or one that comes next.
+        """
+        if self._kept and not self._kept[-1] and self._values[-1] == values[-1]:
+            adopted = set(values)
+            for index in range(1, len(self._kept) + 1):
+                if self._kept[-index]:
+                    break
+                self._kept[-index] = self._values[-index] in adopted
+        else:
+            self._append(times_s[-1], values[-1], kept=True)
         self._count = len(values)
         cycle = 0
         if self._pattern is not None:
@@ -183,10 +200,11 @@ class Band:
         if self._pattern is not None and self._pattern.step_s > _SHORTEST_MONTHLY_STEP_S:
             self._month.add(time_s, difference)
 
-    def _append(self, time_s: float, value: float) -> None:
+    def _append(self, time_s: float, value: float, *, kept: bool) -> None:
         # A clock that ran backwards must not put the past out of order.
         self._times_s.append(max(time_s, self._times_s[-1]) if self._times_s else time_s)
         self._values.append(value)
+        self._kept.append(kept)
 
     def _fit(self) -> None:
         self._pattern = fit_pattern(*self.memory, LEVEL_POINTS, self._count)
@@ -197,9 +215,15 @@ class Band:
         self._next_fit = len(self) + max(LEVEL_POINTS, len(self._pattern.profile), grown)
 
     def _restart_level(self) -> None:
-        newest = islice(reversed(self._values), min(self._count, LEVEL_POINTS))
-        recent = [self._seasonless(*p) for p in zip(reversed(self._times_s), newest, strict=False)]
-        self._level = deque(reversed(recent), maxlen=LEVEL_POINTS)
+        newest: list[float] = []
+        for time_s, value, kept in zip(
+            reversed(self._times_s), reversed(self._values), reversed(self._kept), strict=True
+        ):
+            if len(newest) == min(self._count, LEVEL_POINTS):
+                break
+            if kept:
+                newest.append(self._seasonless(time_s, value))
+        self._level = deque(reversed(newest), maxlen=LEVEL_POINTS)
 
     def _seasonless(self, time_s: float, value: float) -> float:
         return value - (self._pattern.season(time_s) if self._pattern else 0.0)

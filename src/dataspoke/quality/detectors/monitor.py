@@ -25,7 +25,7 @@ WARM_UP_POINTS = 28
 ADOPT_AFTER_POINTS = 14
 
 # Rises whenever the same history would make another state, or the same state another judgement.
-STATE_VERSION = 1
+STATE_VERSION = 2
 # What is larger is none in single precision.
 _LARGEST = 1e30
 
@@ -120,7 +120,7 @@ class SeriesMonitor:
         return self._fitted_at
 
     def state(self) -> bytes:
-        """Return the models as they are now, at most 60 KB, for ``restore``."""
+        """Return the models as they are now, at most 64 KB, for ``restore``."""
         failing = self._failing
         return encode(
             {
@@ -253,7 +253,7 @@ class SeriesMonitor:
         if settled and pattern is not None:
             self._fitted_at = time
             self._drift.settle(pattern, *self._band.past)
-            self._novelty.settle(pattern, *self._band.memory)
+            self._novelty.settle(*self._band.everything)
         if self._watch.thorough and self._warm and self._prophet.due(accepted):
             self._prophet.settle(*self._band.past, accepted)
 

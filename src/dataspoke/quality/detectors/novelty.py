@@ -4,16 +4,17 @@ import math
 from collections import deque
 from dataclasses import dataclass
 from itertools import islice
+from operator import mul
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from dataspoke.quality.detectors.band import deviation
+from dataspoke.quality.detectors.band import LEVEL_POINTS, deviation
 from dataspoke.quality.detectors.calibration import Calibration, RunningMedian
 from dataspoke.quality.detectors.forest import Forest
-from dataspoke.quality.detectors.seasonality import Pattern
+from dataspoke.quality.detectors.seasonality import Pattern, fit_pattern
 from dataspoke.quality.detectors.watches import Direction
 
 Floats = NDArray[np.float64]
@@ -35,6 +36,9 @@ _FADED = 0.5
 # The forest costs hundredths of a second: a new one waits until the past has grown by half.
 _FOREST_LEAST_POINTS = 100
 _FOREST_GROWTH = 1.5
+# It looks at the same numbers as the others, and is the less sure of what is new the longer its
+# last fit is ago.
+_FOREST_WEIGHT = 0.25
 _FARTHEST = 1e6
 _RAREST = 1e-300
 
@@ -124,14 +128,16 @@ class Novelty:
 
     Five statistics of the seasonless series (see ``features``) and an Isolation Forest over these
     and two more each say how rare the point is among all that it has seen in this series, as
-    -log10 of the calibrated p-value; their mean is the surprise. Half of the largest surprise of
-    the last day is taken off (at most half of the point's own), so that a fault stands out where
-    it begins and fades while it lasts. What remains is divided by log10 of the length of the past:
-    a surprise counts as much as a past of that length can prove it.
+    -log10 of the calibrated p-value; their mean, in which the forest counts a quarter, is the
+    surprise. Half of the largest surprise of the last day is taken off (at most half of the point's
+    own), so that a fault stands out where it begins and fades while it lasts. What remains is
+    divided by log10 of the length of the past: a surprise counts as much as a past of that length
+    can prove it.
 
-    Faults stay in the memory of the ranks, unlike in that of the expected range: the question is
-    whether the like has been seen before, so that what returns again and again becomes usual.
-    The forest is fitted to accepted points alone, and left out where the series is not worth it.
+    Faults stay in the memory of the ranks and in the medians of the season, unlike in those of the
+    expected range: the question is whether the like has been seen before, so that what returns
+    again and again becomes usual. The forest is fitted to accepted points alone, and left out where
+    the series is not worth it.
     """
 
     def __init__(self, direction: Direction, *, forest: bool = True) -> None:
@@ -189,9 +195,9 @@ class Novelty:
         self._count = state["count"]
         return self
 
-    def settle(self, pattern: Pattern, times_s: Floats, values: Floats) -> None:
-        """Take over what the accepted points repeat; these are the newest of them."""
-        self._pattern = pattern
+    def settle(self, times_s: Floats, values: Floats, accepted: NDArray[np.bool_]) -> None:
+        """Estimate anew what the newest points repeat, and which of them are alike."""
+        pattern = self._pattern = fit_pattern(times_s, values, LEVEL_POINTS, len(values))
         recent = pattern.seasonless(np.array(self._times_s), np.array(self._values))
         self._seasonless = _padded(recent)[-_RECENT:]
         seasonless = pattern.seasonless(times_s, values)
@@ -199,7 +205,7 @@ class Novelty:
         if not self._with_forest or self._count < self._next_forest:
             return
         self._next_forest = math.ceil(self._count * _FOREST_GROWTH)
-        rows = features(_padded(seasonless), self._flat)
+        rows = features(_padded(seasonless), self._flat)[accepted]
         rows[:, :_UNCENTRED] -= [centre.value for centre in self._centres]
         scales = np.median(np.abs(rows), axis=0)
         self._scales = np.where(scales > 0, scales, 1.0)
@@ -224,7 +230,9 @@ class Novelty:
         rarity = [r.p_value(d) for r, d in zip(self._ranks, deviations, strict=True)]
         if isolation is not None and len(self._forest_ranks) >= _LEAST_PAST:
             rarity.append(self._forest_ranks.p_value(isolation))
-        surprise = -sum(math.log10(max(p, _RAREST)) for p in rarity) / len(rarity)
+        rare = [-math.log10(max(p, _RAREST)) for p in rarity]
+        weights = [1.0] * _CALIBRATED + [_FOREST_WEIGHT] * (len(rare) - _CALIBRATED)
+        surprise = sum(map(mul, rare, weights)) / sum(weights)
         fading = islice(reversed(self._surprises), self._fading_points())
         fresh = surprise - _FADED * min(surprise, max(fading, default=0.0))
         score = fresh / math.log10(self._count + 30)
