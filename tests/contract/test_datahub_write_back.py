@@ -323,14 +323,21 @@ async def test_an_incident_that_is_resolved_turns_the_dataset_green(opened):
 
 
 async def test_a_false_alarm_asked_for_no_action(opened):
+    await opened.hub.write_incidents([raised()])
     await opened.hub.write_incidents([raised(**RESOLVED, false_alarm=True)])
 
     (incident,) = shown(opened)["incidents"]["incidents"]
     assert incident["status"]["stage"] == "NO_ACTION_REQUIRED"
 
 
+async def test_what_ended_before_it_was_shown_is_not_raised(opened):
+    await opened.hub.write_incidents([raised(**RESOLVED), raised()])
+    assert shown(opened)["incidents"]["total"] == 0
+
+
 async def test_incidents_may_be_written_again_and_in_any_order(opened):
     storage = opened.running.storage
+    await opened.hub.write_incidents([raised()])
     await opened.hub.write_incidents([raised(**RESOLVED), raised()])
     assert shown(opened)["incidents"]["incidents"][0]["status"]["state"] == "RESOLVED"
     before = shown(opened), len(storage.events(Log.VERSIONED, 0, 1000))

@@ -115,6 +115,7 @@ async def _work(plan: Plan) -> None:
             wake_ups=queue,
             hub=hub,
             settings=WorkerSettings(lease_s=1.5, poll_wait_s=1),
+            schedule=(),
             stop=stop,
         )
     await engine.dispose()

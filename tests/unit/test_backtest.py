@@ -203,7 +203,7 @@ def test_what_is_excluded_is_neither_judged_nor_alerted_on() -> None:
 
 def test_a_smaller_budget_widens_the_range() -> None:
     wide, narrow = (
-        of(replayed(profiles(), rate=rate), ROWS).judgements[-1] for rate in (0.0001, 0.05)
+        of(replayed(profiles(), rates={ROWS: rate}), ROWS).judgements[-1] for rate in (0.0001, 0.05)
     )
     assert wide.low is not None
     assert narrow.low is not None

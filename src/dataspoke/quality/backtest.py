@@ -138,7 +138,7 @@ def backtest(
     since: datetime,
     until: datetime,
     *,
-    rate: float = FALSE_ALARM_RATE,
+    rates: Mapping[Check, float] = MappingProxyType({}),
     exclusions: Exclusions = NOTHING_EXCLUDED,
     feedback: Mapping[Check, Mapping[datetime, FeedbackKind]] = MappingProxyType({}),
 ) -> Backtest:
@@ -146,11 +146,13 @@ def backtest(
 
     The replay begins without any alert at ``since``; what was observed before is learned from. Each
     observation is scanned as it comes, freshness at each look. No judgement sees what came after
-    it. ``feedback`` is what people said of points, by check and time.
+    it. ``rates`` holds the share of healthy points that may be called faults, for those that do not
+    have the usual one. ``feedback`` is what people said of points, by check and time.
     """
     checks: list[CheckBacktest] = []
     for check in sorted(series, key=lambda one: one.key):
         said = feedback.get(check, NO_FEEDBACK)
+        rate = rates.get(check, FALSE_ALARM_RATE)
         found = _replay_check(urn, check, series[check], since, until, rate, exclusions, said)
         if said:
             without = _replay_check(

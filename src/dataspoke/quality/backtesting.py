@@ -13,7 +13,7 @@ from dataspoke.ports.hub import Access, Actor, Hub
 from dataspoke.ports.store import Store
 from dataspoke.quality.access import may_see
 from dataspoke.quality.backtest import Backtest, backtest, replayable, total_per_month
-from dataspoke.quality.detectors import Exclusions, FalseAlarmBudget, cadence
+from dataspoke.quality.detectors import Exclusions, FalseAlarmBudget, cadence, rates
 from dataspoke.quality.model import Check, Feedback, FeedbackKind, MonitorSettings
 from dataspoke.urns import require_dataset
 
@@ -129,7 +129,8 @@ def _compute(
     looks = _scans(since, now)
     series = replayable(profiles, operations, usage, looks, deprecated=deprecated)
     # All of them share the budget, whichever are asked for.
-    rate = FalseAlarmBudget(monitor.alerts_per_fortnight or 1).rate(map(cadence, series.values()))
+    budget = FalseAlarmBudget(monitor.alerts_per_fortnight or 1)
+    shared = rates(budget, {key: cadence(found) for key, found in series.items()})
     said: dict[Check, dict[datetime, FeedbackKind]] = {}
     for one in feedback:
         said.setdefault(one.check, {})[one.point_time] = one.kind
@@ -138,7 +139,7 @@ def _compute(
         {key: found for key, found in series.items() if check in (None, key)},
         since,
         now,
-        rate=rate,
+        rates=shared,
         exclusions=Exclusions(monitor.exclusions, monitor.country),
         feedback=said,
     )

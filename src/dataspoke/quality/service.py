@@ -346,9 +346,14 @@ def _outcome(
             found.models.append(verdict.model)
         newest, since = verdict.judgements[-1], verdict.failing_since
         alert = transition(latest.get(check), urn, check, newest, since, now)
-        quiet = known.muted(urn, now) or (
-            check.metric is Metric.LATE_ARRIVAL
-            and told_by_freshness({**latest, **{a.check: a for a in found.alerts}}, now)
+        # How often a dataset is queried is no fault of its data: shown, and no alert.
+        quiet = (
+            known.muted(urn, now)
+            or dimension is None
+            or (
+                check.metric is Metric.LATE_ARRIVAL
+                and told_by_freshness({**latest, **{a.check: a for a in found.alerts}}, now)
+            )
         )
         if alert is not None and not (quiet and _opens(alert, latest.get(check))):
             found.alerts.append(alert)

@@ -68,6 +68,7 @@ _KINDS: Mapping[Metric, tuple[str, str]] = {
     Metric.FRESHNESS: ("Freshness", "The time since the last update"),
     Metric.LATE_ARRIVAL: ("Freshness", "The delay of an update against its usual time"),
     Metric.QUERY_COUNT: ("Usage", "The number of queries a day"),
+    Metric.SLA: ("Freshness", "The time past the deadline"),
 }
 _RULE = ("Rule", "A rule of DataSpoke")
 

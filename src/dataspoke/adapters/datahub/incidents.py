@@ -21,6 +21,7 @@ _TYPES: Mapping[Metric, str] = {
     Metric.COLUMN_COUNT: models.IncidentTypeClass.DATA_SCHEMA,
     Metric.FRESHNESS: models.IncidentTypeClass.FRESHNESS,
     Metric.LATE_ARRIVAL: models.IncidentTypeClass.FRESHNESS,
+    Metric.SLA: models.IncidentTypeClass.FRESHNESS,
 }
 # DataHub counts from 0, CRITICAL, which is for people to say, to 3, LOW.
 _PRIORITIES: Mapping[Severity, int] = {Severity.ERROR: 1, Severity.WARN: 2}

@@ -9,6 +9,7 @@ from dataspoke.quality.detectors.dataset import (
     judge_dataset,
     judge_datasets,
     judge_freshness,
+    rates,
 )
 from dataspoke.quality.detectors.exclusions import NOTHING_EXCLUDED, Exclusions
 from dataspoke.quality.detectors.judging import judge
@@ -44,4 +45,5 @@ __all__ = [
     "judge_dataset",
     "judge_datasets",
     "judge_freshness",
+    "rates",
 ]

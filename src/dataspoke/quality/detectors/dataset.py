@@ -110,7 +110,7 @@ def judge_dataset(
     series = series_of(history.profiles, history.operations, history.usage, now)
     if history.deprecated:
         series = {c: s for c, s in series.items() if c.metric not in _OF_LOADS}
-    judging = _Judging(history, now, _rate(history, series, alerts_per_fortnight))
+    judging = _Judging(history, now, _rates(history, series, alerts_per_fortnight))
     verdicts = [
         verdict
         for check, its in series.items()
@@ -125,15 +125,27 @@ def judge_dataset(
     return verdicts
 
 
-def _rate(
+def _rates(
     history: DatasetHistory, series: Mapping[Check, Series], alerts_per_fortnight: float
-) -> float:
+) -> dict[Check, float]:
     settings = history.settings
     if settings is not None and settings.alerts_per_fortnight is not None:
         alerts_per_fortnight = settings.alerts_per_fortnight
-    cadences = [cadence(its) for its in series.values()]
-    cadences += [_DAY for check in history.models if check not in series]
-    return FalseAlarmBudget(alerts_per_fortnight).rate(cadences)
+    cadences = dict.fromkeys(history.models, _DAY)
+    cadences |= {check: cadence(its) for check, its in series.items()}
+    return rates(FalseAlarmBudget(alerts_per_fortnight), cadences)
+
+
+def rates(budget: FalseAlarmBudget, cadences: Mapping[Check, timedelta]) -> dict[Check, float]:
+    """Return for each check of a dataset the share of healthy points that may be called faults.
+
+    ``cadences`` holds the usual distance of two points of each. What is not watched thoroughly has
+    the lesser rate.
+    """
+    lesser = {c for c in cadences if c.metric is None or not WATCHES[c.metric].thorough}
+    rate = budget.rate(cadences.values())
+    lesser_rate = min(rate, budget.lesser_rate(cadences[check] for check in lesser))
+    return {check: lesser_rate if check in lesser else rate for check in cadences}
 
 
 def cadence(series: Series) -> timedelta:
@@ -163,11 +175,13 @@ def _kept(history: DatasetHistory, series: Mapping[Check, Series]) -> Iterator[V
 class _Judging:
     """Judges the series of one dataset."""
 
-    def __init__(self, history: DatasetHistory, now: datetime, rate: float) -> None:
+    def __init__(
+        self, history: DatasetHistory, now: datetime, rates: Mapping[Check, float]
+    ) -> None:
         settings = history.settings
         self._history = history
         self._now = now
-        self._rate = rate
+        self._rates = rates
         self._basis = basis_of(settings, history.feedback)
         self._exclusions = (
             Exclusions() if settings is None else Exclusions(settings.exclusions, settings.country)
@@ -217,20 +231,20 @@ class _Judging:
     def _monitor(self, check: Check, series: Series) -> tuple[SeriesMonitor, StoredModel | None]:
         """Return the monitor to go on with, and the model it came from; None for a new one."""
         assert check.metric is not None  # noqa: S101  series are of metrics
-        watch = WATCHES[check.metric]
+        watch, rate = WATCHES[check.metric], self._rates[check]
         said = _learned_from(series, self._said.get(check, {}))
         model = self._history.models.get(check)
         if model is not None and model.basis == self._basis:
             try:
                 monitor = SeriesMonitor.restore(
-                    model.state, watch, self._rate, exclusions=self._exclusions, feedback=said
+                    model.state, watch, rate, exclusions=self._exclusions, feedback=said
                 )
             except StaleState:
                 pass
             else:
                 return monitor, model
         return (
-            SeriesMonitor(watch, self._rate, exclusions=self._exclusions, feedback=said),
+            SeriesMonitor(watch, rate, exclusions=self._exclusions, feedback=said),
             None,
         )
 

@@ -41,8 +41,9 @@ class Watch:
 # have hundreds, so that only these two are watched thoroughly.
 #
 # The least changes are what nobody would want to be told of: a twentieth of the rows, an hour's
-# delay, a hundredth of the values, a quarter of the queries. A column more or less always is news.
-_AVERAGE = Watch(least_share=0.05, thorough=False)
+# delay, a hundredth of the values, half of the queries. A column more or less always is news.
+# A single row moves the least and the greatest value of a column.
+_EXTREME = Watch(least_share=0.3, thorough=False)
 WATCHES: Mapping[Metric, Watch] = MappingProxyType(
     {
         Metric.ROW_COUNT: Watch(floor=0.0, relative=True, least_change=1.0, least_share=0.05),
@@ -56,9 +57,9 @@ WATCHES: Mapping[Metric, Watch] = MappingProxyType(
         Metric.UNIQUE_SHARE: Watch(
             direction=Direction.LOW, floor=0.0, cap=1.0, least_change=0.01, thorough=False
         ),
-        Metric.MEAN: _AVERAGE,
-        Metric.MIN: _AVERAGE,
-        Metric.MAX: _AVERAGE,
+        Metric.MEAN: Watch(least_share=0.05, thorough=False),
+        Metric.MIN: _EXTREME,
+        Metric.MAX: _EXTREME,
         Metric.STDEV: Watch(floor=0.0, least_share=0.1, thorough=False),
         Metric.FRESHNESS: Watch(
             direction=Direction.HIGH, floor=0.0, relative=True, least_change=1.0, least_share=0.05
@@ -68,7 +69,7 @@ WATCHES: Mapping[Metric, Watch] = MappingProxyType(
             direction=Direction.HIGH, floor=-8760.0, least_change=1.0, thorough=False
         ),
         Metric.QUERY_COUNT: Watch(
-            floor=0.0, relative=True, least_change=5.0, least_share=0.25, thorough=False
+            floor=0.0, relative=True, least_change=5.0, least_share=0.5, thorough=False
         ),
     }
 )
