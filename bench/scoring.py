@@ -28,9 +28,8 @@ from dataspoke.adapters.postgres.engine import create_engine
 from dataspoke.adapters.postgres.store import PostgresStore
 from dataspoke.adapters.process_pool import ProcessPool
 from dataspoke.embedded.postgres import Postgres
-from dataspoke.ports.models import StoredModel
-from dataspoke.quality.detectors import WATCHES, SeriesMonitor
-from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Status
+from dataspoke.quality.detectors import WATCHES, SeriesMonitor, basis_of
+from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Status, StoredModel
 from dataspoke.settings import StoreSettings
 
 DAYS = 365
@@ -41,7 +40,7 @@ _CONCURRENCY = 4
 _DAY = timedelta(days=1)
 _NOW = datetime(2026, 11, 24, tzinfo=UTC)
 _TIMEOUT = timedelta(minutes=10)
-_VERSION = 1
+_BASIS = basis_of(None, ())
 _SHARES = (Metric.NULL_SHARE, Metric.UNIQUE_SHARE)
 _METRICS = tuple(Metric)
 # Of the whole, and of a column where there would be two of a metric.
@@ -137,7 +136,7 @@ class Bench:
         size = 0
         for start in range(0, len(self._urns), BATCH):
             models = [
-                StoredModel(urn, one.check, _VERSION, one.state, _NOW - _DAY, _NOW - _DAY)
+                StoredModel(urn, one.check, _BASIS, one.state, _NOW - _DAY, _NOW - _DAY)
                 for number, urn in enumerate(self._urns[start : start + BATCH], start)
                 for one in self._fitted[number % len(self._fitted)]
             ]
