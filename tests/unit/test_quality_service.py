@@ -272,6 +272,23 @@ async def test_a_muted_dataset_is_quiet_until_its_time_is_over(house: House) -> 
     assert [a.state for a in await house.all_alerts()] == [AlertState.OPEN]
 
 
+async def test_what_is_not_watched_any_more_ends_its_alerts_and_leaves_the_hub(
+    house: House,
+) -> None:
+    alert = await house.alert("orders")
+    await house.quality.write_back(None, [alert.urn], {})
+    assert any(result.check == ROWS for result in house.hub.results.values())
+    await house.monitors.configure(house.service, MonitorSettings(alert.urn, enabled=False))
+    await house.quality.scan(None, [alert.urn])
+    assert [a.state for a in await house.all_alerts()] == [AlertState.RESOLVED]
+    verdict = (await house.store.quality_of([alert.urn]))[alert.urn]
+    assert verdict.results == ()
+    for job in house.store.open_jobs:
+        if job.kind is JobKind.WRITE_BACK_QUALITY:
+            await house.quality.write_back(None, job.payload["urns"], job.payload["removed"])
+    assert not house.hub.results
+
+
 async def test_feedback_is_kept_and_closes_what_was_no_fault(house: House) -> None:
     alert = await house.alert("orders")
     editor = house.hub.admit("editor", "urn:li:corpuser:editor")

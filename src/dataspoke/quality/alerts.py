@@ -72,7 +72,7 @@ def transition(
     if judgement.status is Status.PASS:
         if latest is None or not active or _flapping(latest, now):
             return None
-        return replace(latest, state=AlertState.RESOLVED, ended_at=now, snoozed_until=None)
+        return resolve(latest, now)
     if judgement.status not in (Status.FAIL, Status.WARN):
         return None
     since = judgement.point.time if failing_since is None else failing_since
@@ -115,6 +115,11 @@ def _flapping(alert: Alert, now: datetime) -> bool:
     if alert.reopened < _FLAPS or alert.reopened_at is None:
         return False
     return now - alert.reopened_at < FLAP_DAMPING
+
+
+def resolve(alert: Alert, now: datetime) -> Alert:
+    """Return an active alert, ended by itself."""
+    return replace(alert, state=AlertState.RESOLVED, ended_at=now, snoozed_until=None)
 
 
 def told_by_freshness(latest: Mapping[Check, Alert], now: datetime) -> bool:

@@ -16,7 +16,7 @@ from dataspoke.ports.hub import Actor, Hub, Scores
 from dataspoke.ports.store import JobKind, Lease, NewJob, Store
 from dataspoke.quality.access import may_see
 from dataspoke.quality.alerting import announce_job, signal
-from dataspoke.quality.alerts import told_by_freshness, transition
+from dataspoke.quality.alerts import resolve, told_by_freshness, transition
 from dataspoke.quality.detectors import DatasetHistory, Verdict, basis_of, judge_datasets
 from dataspoke.quality.model import (
     Alert,
@@ -371,6 +371,12 @@ def _outcome(
             found.alerts.append(alert)
     checks = {result.check for result in found.newest}
     found.removed.extend(result.check for result in previous if result.check not in checks)
+    # Of what is not watched any more nobody will ever see that it passes again.
+    found.alerts.extend(
+        resolve(alert, now)
+        for check, alert in latest.items()
+        if alert.active and check in found.removed and check.rule is None
+    )
     return found
 
 
