@@ -1,8 +1,6 @@
 """Alerts as people meet them: listed, taken up, put off, closed, followed live."""
 
 import asyncio
-import base64
-import binascii
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +15,7 @@ from dataspoke.ports.hub import Actor, Hub, Incident
 from dataspoke.ports.store import AlertQuery, JobKind, Lease, NewJob, Store
 from dataspoke.quality import alerts as life
 from dataspoke.quality.access import may_see
+from dataspoke.quality.cursors import cursor_of, place_of
 from dataspoke.quality.incidents import incident_of
 from dataspoke.quality.model import (
     Alert,
@@ -80,7 +79,7 @@ class AlertService:
         """
         if first < 1:
             raise InvalidInput(f"first is {first}; ask for at least 1 alert.")
-        position = None if after is None else _position(after)
+        position = None if after is None else place_of(after, "alerts")
         query = AlertQuery(
             urns=None if urns is None else tuple(urns),
             states=None if states is None else tuple(states),
@@ -94,7 +93,9 @@ class AlertService:
                 break
             position = (found[-1].opened_at, found[-1].id)
         page = tuple(visible[:first])
-        return AlertPage(page, tuple(map(_cursor, page)), has_next=len(visible) > first)
+        return AlertPage(
+            page, tuple(cursor_of(a.opened_at, a.id) for a in page), has_next=len(visible) > first
+        )
 
     async def explained_by(
         self, actor: Actor, causes: Sequence[UUID]
@@ -327,21 +328,3 @@ def _incidents_job(alert_ids: Sequence[UUID], at: datetime) -> NewJob:
 
 def _wake_job(alert_id: UUID, delay: timedelta) -> NewJob:
     return NewJob(JobKind.WAKE_ALERT, {"alert": str(alert_id)}, delay=delay)
-
-
-def _cursor(alert: Alert) -> str:
-    position = f"{alert.opened_at.isoformat()}|{alert.id}"
-    return base64.urlsafe_b64encode(position.encode()).decode()
-
-
-def _position(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        time, _, alert_id = base64.urlsafe_b64decode(cursor).decode().partition("|")
-        opened_at = datetime.fromisoformat(time)
-        if opened_at.tzinfo is None:
-            raise ValueError("no time zone")
-        return opened_at, UUID(alert_id)
-    except (ValueError, binascii.Error) as error:
-        raise InvalidInput(
-            f"after is {cursor!r}; use a cursor that a page of alerts gave."
-        ) from error

@@ -1,12 +1,10 @@
 """Runs: scans and refits of many datasets, with progress that anybody can follow."""
 
 import asyncio
-import base64
-import binascii
 import logging
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from dataspoke.errors import (
@@ -14,7 +12,6 @@ from dataspoke.errors import (
     DependencyError,
     DependencyTimeout,
     Forbidden,
-    InvalidInput,
     LeaseLost,
     NotFound,
 )
@@ -23,6 +20,7 @@ from dataspoke.ports.feed import Feed
 from dataspoke.ports.hub import Actor, Hub
 from dataspoke.ports.runs import ALL, REST, Run, RunKind, RunState
 from dataspoke.ports.store import JobKind, Lease, NewJob, Store
+from dataspoke.quality.cursors import cursor_of, place_of
 from dataspoke.quality.service import QualityService
 from dataspoke.urns import platform_of
 
@@ -99,9 +97,13 @@ class RunService:
 
         Raises InvalidInput for a cursor that is not one.
         """
-        found = await self._store.newest_runs(None if after is None else _place(after), first + 1)
+        found = await self._store.newest_runs(
+            None if after is None else place_of(after, "runs"), first + 1
+        )
         page = tuple(found[:first])
-        return RunPage(page, tuple(map(_cursor, page)), has_next=len(found) > first)
+        return RunPage(
+            page, tuple(cursor_of(r.started_at, r.id) for r in page), has_next=len(found) > first
+        )
 
     async def cancel(self, actor: Actor, run_id: UUID) -> Run:
         """Let a run do no more than what has begun.
@@ -287,20 +289,3 @@ def _is_outage(error: Exception) -> bool:
     """Tell whether the whole batch had no chance, whichever datasets are in it."""
     outside = isinstance(error, DependencyError) and error.port != "compute"
     return outside or isinstance(error, LeaseLost | AccessDenied)
-
-
-def _cursor(run: Run) -> str:
-    return base64.urlsafe_b64encode(f"{run.started_at.isoformat()}|{run.id}".encode()).decode()
-
-
-def _place(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        time, _, run_id = base64.urlsafe_b64decode(cursor).decode().partition("|")
-        started_at = datetime.fromisoformat(time)
-        if started_at.tzinfo is None:
-            raise ValueError("no time zone")
-        return started_at, UUID(run_id)
-    except (ValueError, binascii.Error) as error:
-        raise InvalidInput(
-            f"after is {cursor!r}; use a cursor that a page of runs gave."
-        ) from error
