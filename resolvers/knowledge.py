@@ -11,7 +11,7 @@ async def search(
     context: Context, query: str, filters: SearchFilters, first: int, after: str | None
 ) -> SearchPage:
     """Return the datasets that answer a question, best first, of those the caller may see."""
-    return await context.services.knowledge.search(
+    return await context.services.search.search(
         await context.actor(), question(query), filters, page_size(first), after
     )
 

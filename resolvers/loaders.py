@@ -31,7 +31,7 @@ class Loaders:
         self, services: Services, actor: Callable[[], Awaitable[Actor]], *, cache: bool
     ) -> None:
         self._actor = actor
-        quality, health, knowledge = services.quality, services.health, services.knowledge
+        quality, health, search = services.quality, services.health, services.search
         self.quality: DataLoader[str, DatasetQuality | None] = DataLoader(
             self._by_urn(quality.verdicts_for), cache=cache
         )
@@ -63,7 +63,7 @@ class Loaders:
             self._by_urn(health.scores_for), cache=cache
         )
         self.similar: DataLoader[Slice, Sequence[Hit]] = DataLoader(
-            self._by_slice(knowledge.similar_to), cache=cache
+            self._by_slice(search.similar_to), cache=cache
         )
 
     def _by_urn(self, load: Load[T]) -> Callable[[list[str]], Awaitable[Sequence[T | None]]]:

@@ -204,7 +204,7 @@ class Health(Protocol):
     ) -> RankingPage: ...
 
 
-class Knowledge(Protocol):
+class Search(Protocol):
     """Search. What the actor may not see is absent, never an error."""
 
     async def search(
@@ -235,5 +235,5 @@ class Services:
     rules: Rules
     backtests: Backtests
     health: Health
-    knowledge: Knowledge
+    search: Search
     operations: Operations

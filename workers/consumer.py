@@ -13,7 +13,7 @@ from dataspoke.errors import (
     DependencyUnavailable,
 )
 from dataspoke.health.service import AUDIT_BATCH, audit_job
-from dataspoke.knowledge.service import REINDEX
+from dataspoke.knowledge.indexing import REINDEX
 from dataspoke.ports.hub import EventPage, Hub, MetadataEvent, RejectedEvent, Topic
 from dataspoke.ports.store import JobKind, NewJob, Store, Transaction
 from dataspoke.quality.runs import scan_all_job

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from dataspoke.health.service import HealthService
-from dataspoke.knowledge.service import KnowledgeService
+from dataspoke.knowledge.indexing import IndexService
 from dataspoke.ports.runs import ALL, RunKind
 from dataspoke.ports.store import JobKind, Lease
 from dataspoke.quality.alerting import AlertService
@@ -29,7 +29,7 @@ def work_table(
     slas: SlaService,
     notifications: NotificationService,
     health: HealthService,
-    knowledge: KnowledgeService,
+    index: IndexService,
     retention: RetentionService,
 ) -> Mapping[JobKind, Work]:
     """Return what does each kind of job."""
@@ -66,8 +66,8 @@ def work_table(
         JobKind.AUDIT_ALL: lambda lease, payload: health.audit_all(lease),
         JobKind.AUDIT_DATASETS: lambda lease, payload: health.audit(lease, payload["urns"]),
         JobKind.WRITE_BACK_HEALTH: lambda lease, payload: health.write_back(lease, payload["urns"]),
-        JobKind.REINDEX: lambda lease, payload: knowledge.reindex(lease),
-        JobKind.RECONCILE: lambda lease, payload: knowledge.reconcile(lease),
+        JobKind.REINDEX: lambda lease, payload: index.reindex(lease),
+        JobKind.RECONCILE: lambda lease, payload: index.reconcile(lease),
         JobKind.DELETE_OLD: lambda lease, payload: retention.delete_old(lease),
     }
 

@@ -24,7 +24,8 @@ from dataspoke.adapters.warehouses import SqlWarehouses
 from dataspoke.embedded.model import default_directory
 from dataspoke.errors import ConfigurationError
 from dataspoke.health.service import HealthService
-from dataspoke.knowledge.service import KnowledgeService
+from dataspoke.knowledge.indexing import IndexService
+from dataspoke.knowledge.search import SearchService
 from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Hub
 from dataspoke.ports.queue import Queue, WakeUps
@@ -77,7 +78,8 @@ class Runtime:
     rules: RuleService
     backtests: BacktestService
     health: HealthService
-    knowledge: KnowledgeService
+    index: IndexService
+    search: SearchService
     operations: StatusService
     retention: RetentionService
 
@@ -145,7 +147,8 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
                 hub, store, compute, clock, settings.quality.alerts_per_fortnight
             ),
             health=HealthService(hub, store, clock),
-            knowledge=KnowledgeService(hub, store, vectors, embedder),
+            index=IndexService(hub, store, vectors, embedder),
+            search=SearchService(hub, vectors, embedder),
             operations=StatusService(
                 hub, store, jobs, vectors, {"redis": queue.ping}, _PROBE_TIMEOUT
             ),

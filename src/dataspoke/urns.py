@@ -32,6 +32,15 @@ def dataset_name(urn: str) -> str:
     return match.group(2)
 
 
+def table_key(urn: str) -> str:
+    """Return the last component of a dataset's name in lower case, as queries would name it.
+
+    ``shop.Orders`` gives ``orders``, ``/data/2024/orders.csv`` gives ``orders.csv``.
+    """
+    name = dataset_name(urn).rstrip("/")
+    return re.split(r"/" if "/" in name else r"\.", name)[-1].casefold()
+
+
 def platform_of(urn: str) -> str | None:
     """Return the urn of a dataset's platform; None where it is not a dataset urn."""
     match = _DATASET.fullmatch(urn)

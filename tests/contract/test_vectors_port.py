@@ -5,6 +5,7 @@ import itertools
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from dataspoke.errors import (
     DependencyUnavailable,
 )
 from dataspoke.knowledge.lexical import split_words
-from dataspoke.knowledge.model import Candidate, Document, Part, PartKind, SearchFilters
+from dataspoke.knowledge.model import Attributes, Candidate, Document, Part, PartKind, SearchFilters
 from dataspoke.ports.vectors import Entry, Vectors
 from dataspoke.settings import StoreSettings
 from tests.support.databases import new_database
@@ -41,33 +42,32 @@ def unit(*values: float) -> Vector:
     return vector / np.linalg.norm(vector)
 
 
-def document(urn: str, name: str = "", *columns: str, **changes: object) -> Document:
+def document(
+    urn: str, name: str = "", *columns: str, title: str | None = None, **attributes: Any
+) -> Document:
     parts = (
         Part(PartKind.NAME, name, split_words(name)),
         *(Part(PartKind.COLUMN, column, split_words(column)) for column in columns),
     )
-    found = Document(
+    return Document(
         urn=urn,
-        title=name,
+        title=name if title is None else title,
         text=split_words(" ".join((name, *columns))),
         parts=tuple(part for part in parts if part.words),
-        platform="urn:li:dataPlatform:hive",
-        tags=(),
-        owners=(),
-        domain=None,
+        groups=(),
+        attributes=Attributes(**{"platform": "urn:li:dataPlatform:hive", **attributes}),
         content_hash=f"hash of {urn}",
     )
-    return replace(found, **changes)  # type: ignore[arg-type]
 
 
 def entry(
     found: Document, vector: Vector | None = None, version: int = 1, model: str | None = MODEL
 ) -> Entry:
-    return Entry(found, vector, None if vector is None else model, version)
+    return Entry(found, vector, (), None if vector is None else model, version)
 
 
 def urns(candidates: Sequence[Candidate]) -> list[str]:
-    return [candidate.document.urn for candidate in candidates]
+    return [candidate.urn for candidate in candidates]
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -91,7 +91,8 @@ async def test_documents_come_back_as_they_were_stored(vectors: Vectors) -> None
     )
     await vectors.upsert([entry(stored, unit(1))])
     (found,) = await vectors.search("orders", unit(1), MODEL, ANY, 5)
-    assert found.document == stored
+    assert found.attributes == stored.attributes
+    assert await vectors.documents([stored.urn, "unknown"]) == {stored.urn: stored}
     assert found.lexical is not None
     assert found.lexical > 0
     assert found.similarity == pytest.approx(1, abs=PRECISION)
@@ -173,9 +174,9 @@ async def test_a_way_of_searching_without_a_question_is_left_out(vectors: Vector
     assert await vectors.search("", None, None, ANY, 5) == []
     assert await vectors.search("  --  ", None, MODEL, ANY, 5) == []
     by_vector = await vectors.search("", unit(1), MODEL, ANY, 1)
-    assert [(c.document.urn, c.lexical) for c in by_vector] == [("a", None)]
+    assert [(c.urn, c.lexical) for c in by_vector] == [("a", None)]
     by_words = await vectors.search("lines", None, None, ANY, 5)
-    assert [(c.document.urn, c.similarity) for c in by_words] == [("b", None)]
+    assert [(c.urn, c.similarity) for c in by_words] == [("b", None)]
     assert await vectors.search("unheard of", None, None, ANY, 5) == []
     assert urns(await vectors.search("unheard of", unit(1), MODEL, ANY, 1)) == ["a"]
 
@@ -242,7 +243,7 @@ async def test_vectors_of_another_model_are_never_compared(vectors: Vectors) -> 
     assert urns(await vectors.search("", unit(1), MODEL, ANY, 5)) == ["a"]
     assert urns(await vectors.search("", longer, "larger@16", ANY, 5)) == ["b"]
     by_words = await vectors.search("orders", unit(1), "other@8", ANY, 5)
-    assert [(c.document.urn, c.similarity is None) for c in by_words] == [
+    assert [(c.urn, c.similarity is None) for c in by_words] == [
         ("a", True),
         ("b", True),
         ("c", False),
@@ -307,7 +308,7 @@ def catalogue(seed: int, size: int) -> list[Entry]:
 
 
 def scores(candidates: Sequence[Candidate], name: str) -> Mapping[str, float]:
-    return {c.document.urn: s for c in candidates if (s := getattr(c, name)) is not None}
+    return {c.urn: s for c in candidates if (s := getattr(c, name)) is not None}
 
 
 def assert_best(found: Sequence[Candidate], everything: Sequence[Candidate], limit: int) -> None:
@@ -356,8 +357,8 @@ async def test_both_indexes_answer_alike(emptied: AsyncEngine, seed: int) -> Non
             everything = await memory.search(*ask, 1000)
             found = await postgres.search(*ask, limit)
             assert_best(found, everything, limit)
-            documents = {candidate.document.urn: candidate.document for candidate in everything}
-            assert all(c.document == documents[c.document.urn] for c in found)
+            attributes = {candidate.urn: candidate.attributes for candidate in everything}
+            assert all(c.attributes == attributes[c.urn] for c in found)
     near, expected = await postgres.neighbours(everyone, 5), await memory.neighbours(everyone, 5)
     assert near.keys() == expected.keys()
     for urn, others in expected.items():
@@ -412,7 +413,7 @@ async def test_a_filter_never_hides_what_it_keeps(weary: AsyncEngine) -> None:
         half = SearchFilters(tags=("a",))
         found = await vectors.search("items orders region", None, None, half, 2000)
         assert len(found) == 1515
-        assert all(candidate.document.tags == ("a",) for candidate in found)
+        assert all(candidate.attributes.tags == ("a",) for candidate in found)
         near = await vectors.neighbours(sorted(kept), 300)
         assert {urn: len(others) for urn, others in near.items()} == dict.fromkeys(kept, 300)
     exact = {f"{n:04}" for n in np.argsort(-(rows @ unit(1, 1)))[:40]}

@@ -24,7 +24,7 @@ from dataspoke.adapters.system_clock import SystemClock
 from dataspoke.catalogue import Dataset, Profile
 from dataspoke.embedded.valkey import Valkey
 from dataspoke.health.service import HealthService
-from dataspoke.knowledge.service import KnowledgeService
+from dataspoke.knowledge.indexing import IndexService
 from dataspoke.ports.hub import MetadataEvent, Topic
 from dataspoke.ports.notifier import Channels
 from dataspoke.ports.store import JobKind
@@ -94,7 +94,7 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
                     quality=quality,
                     runs=RunService(made.hub, made.store, feed, clock, quality),
                     health=HealthService(made.hub, made.store, clock),
-                    knowledge=KnowledgeService(made.hub, made.store, made.vectors, None),
+                    index=IndexService(made.hub, made.store, made.vectors, None),
                     retention=RetentionService(made.store, RetentionSettings()),
                 ),
                 store=made.store,

@@ -24,7 +24,8 @@ from dataspoke.catalogue import Dataset, Field
 from dataspoke.errors import Unauthenticated
 from dataspoke.health.model import Finding, HealthScore
 from dataspoke.health.service import HealthService
-from dataspoke.knowledge.service import KnowledgeService
+from dataspoke.knowledge.indexing import IndexService
+from dataspoke.knowledge.search import SearchService
 from dataspoke.ports.hub import Access, Actor
 from dataspoke.ports.notifier import Channels
 from dataspoke.ports.store import AlertQuery
@@ -176,7 +177,8 @@ class Subgraph:
         hub: Any = Counted(self.hub, self.calls)
         store: Any = Counted(self.store, self.calls)
         vectors: Any = Counted(self.vectors, self.calls)
-        self.knowledge = KnowledgeService(hub, store, vectors, self.embedder)
+        self.index = IndexService(hub, store, vectors, self.embedder)
+        self.search = SearchService(hub, vectors, self.embedder)
         self.notifications = NotificationService(
             hub, store, self.clock, Channels() if channels is None else channels
         )
@@ -196,7 +198,7 @@ class Subgraph:
             rules=RuleService(hub, store, SqlWarehouses(warehouses or {}), self.clock),
             backtests=BacktestService(hub, store, InlineCompute(), self.clock, 1.0),
             health=HealthService(hub, store, self.clock),
-            knowledge=self.knowledge,
+            search=self.search,
             operations=StatusService(
                 hub, store, MemoryJobs(self.store), vectors, {}, timedelta(seconds=1)
             ),
@@ -248,7 +250,7 @@ class Subgraph:
             )
             await tx.save_alerts([alert_of(name) for name in failing])
             await tx.request_index([urn(name) for name in names])
-        await self.knowledge.reindex(None)
+        await self.index.reindex(None)
 
     async def identify(self, token: str) -> Actor:
         """Return whose token it is, as the hub says; nobody's where it was withdrawn."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dataspoke.catalogue import Dataset, Field
 from dataspoke.knowledge.documents import document_of
 from dataspoke.knowledge.lexical import bm25, frequencies, split_words, terms
-from dataspoke.knowledge.model import PartKind
+from dataspoke.knowledge.model import PartKind, Snapshot, Vocabulary
 
 URN = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.public.custOrders_2024,PROD)"
 ORDERS = Dataset(
@@ -62,7 +62,7 @@ def test_a_question_loses_its_stop_words_and_endings() -> None:
 
 
 def test_parts_carry_what_people_call_things() -> None:
-    labels = [(part.kind, part.label) for part in document_of(ORDERS).parts]
+    labels = [(part.kind, part.label) for part in document_of(Snapshot(ORDERS), Vocabulary()).parts]
     assert labels == [
         (PartKind.NAME, "custOrders_2024"),
         (PartKind.PATH, "shop.public"),
@@ -80,14 +80,14 @@ def test_parts_carry_what_people_call_things() -> None:
 
 
 def test_what_is_embedded_reads_like_a_sentence() -> None:
-    assert document_of(ORDERS).text == (
+    assert document_of(Snapshot(ORDERS), Vocabulary()).text == (
         "what customers bought. table cust orders 2024 in shop public with order id, "
         "ship to zip code, email. gold pii sales order marketing. key of the order"
     )
 
 
 def test_a_long_description_leaves_room_for_the_columns() -> None:
-    document = document_of(replace(ORDERS, description="word " * 500))
+    document = document_of(Snapshot(replace(ORDERS, description="word " * 500)), Vocabulary())
     assert document.text.index("order id") < 400
 
 
@@ -106,7 +106,10 @@ def test_a_long_description_leaves_room_for_the_columns() -> None:
 )
 def test_the_hash_covers_what_the_index_depends_on(change: dict[str, object]) -> None:
     changed = replace(ORDERS, **change)  # type: ignore[arg-type]
-    assert document_of(changed).content_hash != document_of(ORDERS).content_hash
+    assert (
+        document_of(Snapshot(changed), Vocabulary()).content_hash
+        != document_of(Snapshot(ORDERS), Vocabulary()).content_hash
+    )
 
 
 urns = st.sampled_from(["urn:li:tag:a", "urn:li:tag:b", "urn:li:tag:Legacy.c", "urn:li:tag:d e"])
@@ -125,8 +128,8 @@ datasets = st.builds(
 
 @given(datasets)
 def test_any_metadata_makes_a_document_that_can_be_found_by_its_words(dataset: Dataset) -> None:
-    document = document_of(dataset)
-    assert document == document_of(dataset)
+    document = document_of(Snapshot(dataset), Vocabulary())
+    assert document == document_of(Snapshot(dataset), Vocabulary())
     found = frequencies(document)
     assert {"cust", "order", "2024", "shop"} <= set(found)
     assert all(weight >= 1 for weight in found.values())
@@ -138,7 +141,10 @@ def test_any_metadata_makes_a_document_that_can_be_found_by_its_words(dataset: D
 @given(datasets, st.permutations(["urn:li:tag:a", "urn:li:tag:b", "urn:li:tag:d e"]))
 def test_the_order_of_tags_does_not_matter(dataset: Dataset, tags: list[str]) -> None:
     ordered = replace(dataset, tags=tuple(sorted(tags)), last_updated=None, deprecated=True)
-    assert document_of(replace(dataset, tags=tuple(tags))) == document_of(ordered)
+    shuffled = replace(dataset, tags=tuple(tags))
+    assert document_of(Snapshot(shuffled), Vocabulary()) == document_of(
+        Snapshot(ordered), Vocabulary()
+    )
 
 
 @given(

@@ -9,21 +9,29 @@ from dataspoke.catalogue import Dataset, Field
 from dataspoke.errors import InvalidInput
 from dataspoke.knowledge import ranking
 from dataspoke.knowledge.documents import document_of
-from dataspoke.knowledge.model import Candidate, SearchFilters, SearchMode
+from dataspoke.knowledge.model import (
+    Attributes,
+    Candidate,
+    SearchFilters,
+    SearchMode,
+    Snapshot,
+    Vocabulary,
+)
+from dataspoke.urns import dataset_name
 
 
 def candidate(name: str, lexical: float | None, similarity: float | None) -> Candidate:
     urn = f"urn:li:dataset:(urn:li:dataPlatform:hive,{name},PROD)"
     dataset = Dataset(urn, name, "urn:li:dataPlatform:hive", fields=(Field("order_id"),))
-    return Candidate(document_of(dataset), lexical, similarity)
+    return Candidate(dataset.urn, Attributes(dataset.platform), lexical, similarity)
 
 
 def names(order: ranking.Ranking) -> list[str]:
-    return [entry.candidate.document.title for entry in order.ranked]
+    return [dataset_name(entry.urn) for entry in order.ranked]
 
 
 def everything(candidates: list[Candidate]) -> frozenset[str]:
-    return frozenset(found.document.urn for found in candidates)
+    return frozenset(found.urn for found in candidates)
 
 
 def test_both_scores_are_weighed() -> None:
@@ -71,15 +79,13 @@ def test_what_is_settled_is_how_the_full_ranking_begins(
     index: list[tuple[float | None, float | None, bool]], depth: int
 ) -> None:
     documents = [candidate(f"t{n:02}", lex, sim) for n, (lex, sim, _) in enumerate(index)]
-    visible = frozenset(
-        d.document.urn for d, (*_, seen) in zip(documents, index, strict=True) if seen
-    )
+    visible = frozenset(d.urn for d, (*_, seen) in zip(documents, index, strict=True) if seen)
     by_words = sorted((d for d in documents if d.lexical), key=lambda d: -(d.lexical or 0))
     by_sense = sorted(
         (d for d in documents if d.similarity is not None), key=lambda d: -(d.similarity or 0)
     )
-    best = {d.document.urn for d in [*by_words[:depth], *by_sense[:depth]]}
-    partial = ranking.rank([d for d in documents if d.document.urn in best], visible, depth)
+    best = {d.urn for d in [*by_words[:depth], *by_sense[:depth]]}
+    partial = ranking.rank([d for d in documents if d.urn in best], visible, depth)
     full = ranking.rank(documents, visible, depth=len(documents) + 1)
     assert full.complete
     assert full.settled == len(full.ranked)
@@ -92,7 +98,7 @@ def test_reasons_name_what_matched() -> None:
     urn = "urn:li:dataset:(urn:li:dataPlatform:hive,shop.orders,PROD)"
     fields = (Field("customer_id", description="Who ordered"), Field("total"))
     dataset = Dataset(urn, "orders", "urn:li:dataPlatform:hive", "Sold books.", fields)
-    document = document_of(dataset)
+    document = document_of(Snapshot(dataset), Vocabulary())
     assert ranking.reasons(document, "Which customers ordered books?", 0.7) == (
         "name",
         "description",
@@ -110,7 +116,9 @@ def test_reasons_name_what_matched() -> None:
 def test_reasons_are_few() -> None:
     urn = "urn:li:dataset:(urn:li:dataPlatform:hive,keys,PROD)"
     fields = tuple(Field(f"key_{n}") for n in range(30))
-    document = document_of(Dataset(urn, "keys", "urn:li:dataPlatform:hive", fields=fields))
+    document = document_of(
+        Snapshot(Dataset(urn, "keys", "urn:li:dataPlatform:hive", fields=fields)), Vocabulary()
+    )
     assert len(ranking.reasons(document, "keys", 0.9)) == 8
 
 
@@ -120,7 +128,7 @@ FILTERS = SearchFilters(platforms=("urn:li:dataPlatform:hive",))
 @given(st.floats(0, 1, exclude_min=True), st.sampled_from(SearchMode))
 def test_a_cursor_reads_back_exactly(score: float, mode: SearchMode) -> None:
     found = candidate("orders", 1, 1)
-    entry = ranking.Ranked(found.document.urn, score, found)
+    entry = ranking.Ranked(found.urn, score, found)
     cursor = ranking.cursor_of(entry, "q", FILTERS, mode)
     assert ranking.read_cursor(cursor, "q", FILTERS) == (mode, entry.position)
 
@@ -128,7 +136,7 @@ def test_a_cursor_reads_back_exactly(score: float, mode: SearchMode) -> None:
 @pytest.mark.parametrize(("question", "filters"), [("other", FILTERS), ("q", SearchFilters())])
 def test_a_cursor_of_another_search_is_refused(question: str, filters: SearchFilters) -> None:
     found = candidate("orders", 1, 1)
-    entry = ranking.Ranked(found.document.urn, 0.5, found)
+    entry = ranking.Ranked(found.urn, 0.5, found)
     cursor = ranking.cursor_of(entry, "q", FILTERS, SearchMode.HYBRID)
     with pytest.raises(InvalidInput, match="another question"):
         ranking.read_cursor(cursor, question, filters)

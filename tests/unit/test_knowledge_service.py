@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -7,68 +7,17 @@ from dataspoke.adapters.memory.clock import MemoryClock
 from dataspoke.adapters.memory.hub import MemoryHub
 from dataspoke.adapters.memory.store import MemoryStore
 from dataspoke.adapters.memory.vectors import MemoryVectors
-from dataspoke.catalogue import Dataset, Field
 from dataspoke.errors import DependencyUnavailable, InvalidInput
 from dataspoke.health.model import HealthScore
 from dataspoke.knowledge.documents import document_of
-from dataspoke.knowledge.model import SearchFilters, SearchMode, SearchPage
-from dataspoke.knowledge.service import MAX_QUESTION_CHARACTERS, KnowledgeService
-from dataspoke.ports.hub import Actor
+from dataspoke.knowledge.model import SearchFilters, SearchMode, SearchPage, Snapshot, Vocabulary
+from dataspoke.knowledge.search import MAX_QUESTION_CHARACTERS
 from dataspoke.ports.store import JobKind
 from dataspoke.ports.vectors import Entry
 from tests.support.embedding import SynonymEmbedder
+from tests.support.knowledge import ANY, World, dataset, urn_of
 
-HIVE = "urn:li:dataPlatform:hive"
-ANY = SearchFilters()
 DOWN = DependencyUnavailable("embedder", "The model is down.")
-
-
-def urn_of(name: str) -> str:
-    return f"urn:li:dataset:({HIVE},{name},PROD)"
-
-
-def dataset(name: str, *columns: str, description: str | None = None) -> Dataset:
-    fields = tuple(Field(column) for column in columns)
-    return Dataset(urn_of(name), name, HIVE, description, fields)
-
-
-@dataclass
-class World:
-    hub: MemoryHub
-    store: MemoryStore
-    vectors: MemoryVectors
-    embedder: SynonymEmbedder
-    clock: MemoryClock
-
-    @property
-    def service(self) -> KnowledgeService:
-        return KnowledgeService(self.hub, self.store, self.vectors, self.embedder)
-
-    @property
-    def wordy_service(self) -> KnowledgeService:
-        return KnowledgeService(self.hub, self.store, self.vectors, None)
-
-    async def put(self, *datasets: Dataset) -> None:
-        """Add datasets to the hub and index them."""
-        for added in datasets:
-            self.hub.put(added)
-        await self.reindex(*(added.urn for added in datasets))
-
-    async def reindex(self, *urns: str) -> None:
-        async with self.store.transaction() as tx:
-            await tx.request_index(urns)
-        await self.service.reindex(None)
-
-    async def search(
-        self,
-        question: str,
-        actor: Actor | None = None,
-        filters: SearchFilters = ANY,
-        first: int = 10,
-        after: str | None = None,
-    ) -> SearchPage:
-        who = actor or self.hub.admit("viewer", "urn:li:corpuser:viewer")
-        return await self.service.search(who, question, filters, first, after)
 
 
 @pytest.fixture
@@ -103,9 +52,12 @@ async def test_a_requested_dataset_is_found_by_word_and_by_meaning(world: World)
 
 async def test_what_is_unchanged_is_not_embedded_again(world: World) -> None:
     await world.put(dataset("orders", "order_id"), dataset("stock", "sku"))
-    assert len(world.embedder.texts) == 2
+    assert len(world.embedder.texts) == len(set(world.embedder.texts)) == 4
     await world.put(dataset("orders", "order_id"), dataset("stock", "sku", "place"))
-    assert len(world.embedder.texts) == 3
+    assert len(world.embedder.texts) == 6
+    tagged = replace(dataset("orders", "order_id"), owners=("urn:li:corpuser:jane",))
+    await world.put(tagged)
+    assert len(world.embedder.texts) == 6
     assert (await world.search("place")).hits[0].urn == urn_of("stock")
 
 
@@ -117,8 +69,8 @@ async def test_another_model_embeds_all_anew(world: World) -> None:
     assert page.mode is SearchMode.LEXICAL
     assert page.notice is not None
     assert "not embedded" in page.notice
-    await world.service.reconcile(None)
-    await world.service.reindex(None)
+    await world.index.reconcile(None)
+    await world.index.reindex(None)
     assert (await world.search("clients")).mode is SearchMode.HYBRID
 
 
@@ -140,10 +92,10 @@ async def test_many_requests_are_served_in_one_job_and_very_many_in_several(worl
         world.hub.put(dataset(f"t{number}"))
     async with world.store.transaction() as tx:
         await tx.request_index([urn_of(f"t{number}") for number in range(1030)])
-    await world.wordy_service.reindex(None)
+    await world.wordy_index.reindex(None)
     assert len(await world.vectors.urns()) == 1024
     assert [job.kind for job in world.store.open_jobs] == [JobKind.REINDEX]
-    await world.wordy_service.reindex(None)
+    await world.wordy_index.reindex(None)
     assert len(await world.vectors.urns()) == 1030
 
 
@@ -163,18 +115,20 @@ async def test_a_failing_model_leaves_new_datasets_searchable_by_words(world: Wo
     assert found(page) == [urn_of("orders")]
     assert page.mode is SearchMode.LEXICAL
     world.embedder.failure = None
-    await world.service.reconcile(None)
-    await world.service.reindex(None)
+    await world.index.reconcile(None)
+    await world.index.reindex(None)
     assert (await world.search("purchases")).mode is SearchMode.HYBRID
 
 
 async def test_a_slow_worker_does_not_put_back_an_older_document(world: World) -> None:
     old, new = dataset("orders", "old_column"), dataset("orders", "new_column")
     await world.put(new)
-    await world.vectors.upsert([Entry(document_of(old), None, None, version=0)])
+    await world.vectors.upsert(
+        [Entry(document_of(Snapshot(old), Vocabulary()), None, (), None, version=0)]
+    )
     await world.vectors.delete({urn_of("orders"): 0})
     stored = await world.vectors.versions([urn_of("orders")])
-    assert stored[urn_of("orders")][0] == document_of(new).content_hash
+    assert stored[urn_of("orders")][0] == document_of(Snapshot(new), Vocabulary()).content_hash
 
 
 # --- reconciling ---
@@ -191,20 +145,21 @@ async def test_reconcile_finds_what_is_missing_stale_and_gone(world: World) -> N
         await tx.save_health(scored)
     embedded = len(world.embedder.texts)
 
-    await world.service.reconcile(None)
+    await world.index.reconcile(None)
 
     requested = {request.urn for request in await world.store.index_requests(10)}
     assert requested == {changed.urn, urn_of("missing"), gone.urn}
     assert [job.kind for job in world.store.open_jobs] == [JobKind.REINDEX]
     assert await world.store.known_datasets() == {kept.urn}
-    await world.service.reindex(None)
+    await world.index.reindex(None)
     assert await world.vectors.urns() == {kept.urn, changed.urn, urn_of("missing")}
-    assert len(world.embedder.texts) == embedded + 2
+    # The text of each of the two, and the columns of the one that has some.
+    assert len(world.embedder.texts) == embedded + 3
 
 
 async def test_reconcile_with_nothing_to_do_asks_for_nothing(world: World) -> None:
     await world.put(dataset("orders"))
-    await world.service.reconcile(None)
+    await world.index.reconcile(None)
     assert await world.store.index_requests(10) == []
     assert not world.store.open_jobs
 
@@ -230,7 +185,7 @@ async def test_half_a_list_removes_nothing(world: World) -> None:
     world.hub = BreakingHub()
     await world.put(dataset("a"), dataset("b"))
     with pytest.raises(DependencyUnavailable):
-        await world.service.reconcile(None)
+        await world.index.reconcile(None)
     assert await world.store.index_requests(10) == []
     assert len(await world.vectors.urns()) == 2
 
@@ -240,8 +195,8 @@ async def test_a_list_that_lags_removes_nothing(world: World) -> None:
     await world.put(dataset("a"), dataset("b"))
     async with world.store.transaction() as tx:
         await tx.save_health([HealthScore(urn_of("a"), 50, (), world.clock.now())])
-    await world.service.reconcile(None)
-    await world.service.reindex(None)
+    await world.index.reconcile(None)
+    await world.index.reindex(None)
     assert len(await world.vectors.urns()) == 2
     assert await world.store.known_datasets() == {urn_of("a")}
 
@@ -313,7 +268,7 @@ async def test_input_that_cannot_be_used_is_named(
 async def test_without_a_model_search_goes_by_words_and_says_so(world: World) -> None:
     await world.put(dataset("orders"), dataset("stock"))
     viewer = world.hub.admit("viewer", "urn:li:corpuser:viewer")
-    page = await world.wordy_service.search(viewer, "orders", ANY, 10, None)
+    page = await world.wordy_finder.search(viewer, "orders", ANY, 10, None)
     assert found(page) == [urn_of("orders")]
     assert page.mode is SearchMode.LEXICAL
     assert page.notice is not None
@@ -355,7 +310,7 @@ async def test_similar_datasets_are_those_of_like_meaning_that_may_be_seen(world
     hidden = {urn_of("clients"): None}
     actor = world.hub.admit("some", "urn:li:corpuser:some", rights=hidden)
     asked = [urn_of("customers"), urn_of("clients"), urn_of("nowhere")]
-    similar = await world.service.similar_to(actor, asked, 1)
+    similar = await world.finder.similar_to(actor, asked, 1)
     assert set(similar) == {urn_of("customers")}
     (hit,) = similar[urn_of("customers")]
     assert hit.urn == urn_of("buyers")
@@ -366,7 +321,7 @@ async def test_similar_datasets_are_full_though_many_are_hidden(world: World) ->
     await world.put(*(dataset(f"orders_{number:02}") for number in range(40)))
     hidden = {urn_of(f"orders_{number:02}"): None for number in range(1, 35)}
     actor = world.hub.admit("some", "urn:li:corpuser:some", rights=hidden)
-    similar = await world.service.similar_to(actor, [urn_of("orders_00")], 5)
+    similar = await world.finder.similar_to(actor, [urn_of("orders_00")], 5)
     assert {hit.urn for hit in similar[urn_of("orders_00")]} == {
         urn_of(f"orders_{number}") for number in range(35, 40)
     }
@@ -376,4 +331,34 @@ async def test_a_dataset_without_a_vector_has_no_similar_ones(world: World) -> N
     world.embedder.failure = DOWN
     await world.put(dataset("orders"), dataset("sales"))
     viewer = world.hub.admit("viewer", "urn:li:corpuser:viewer")
-    assert await world.service.similar_to(viewer, [urn_of("orders")], 5) == {urn_of("orders"): ()}
+    assert await world.finder.similar_to(viewer, [urn_of("orders")], 5) == {urn_of("orders"): ()}
+
+
+async def test_a_domain_reaches_everything_that_its_datasets_are_made_from(world: World) -> None:
+    raw, mart = dataset("raw"), dataset("mart")
+    marketing = "urn:li:domain:marketing"
+    world.hub.put(raw)
+    world.hub.put(dataset("staged"), upstream=[raw.urn])
+    world.hub.put(mart, upstream=[urn_of("staged")])
+    await world.reindex(raw.urn, urn_of("staged"), mart.urn)
+    used = SearchFilters(consumers=(marketing,))
+    assert found(await world.search("raw", filters=used)) == []
+
+    await world.put(replace(mart, domain=marketing))
+    await world.index.reindex(None)
+    assert found(await world.search("raw", filters=used)) == [raw.urn, urn_of("staged")]
+
+    await world.put(mart)
+    await world.index.reindex(None)
+    assert found(await world.search("raw", filters=used)) == []
+
+
+async def test_a_dataset_that_was_removed_softly_is_known_and_not_found(world: World) -> None:
+    await world.put(dataset("orders"))
+    await world.put(replace(dataset("orders"), removed=True))
+    assert await world.vectors.urns() == frozenset()
+    snapshot = (await world.store.snapshots([urn_of("orders")]))[urn_of("orders")]
+    assert snapshot.dataset.removed
+    world.hub.delete(urn_of("orders"))
+    await world.reindex(urn_of("orders"))
+    assert await world.store.snapshot_urns() == frozenset()

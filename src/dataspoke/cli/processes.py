@@ -58,7 +58,7 @@ async def _serve_subgraph(settings: Settings) -> None:
             rules=runtime.rules,
             backtests=runtime.backtests,
             health=runtime.health,
-            knowledge=runtime.knowledge,
+            search=runtime.search,
             operations=runtime.operations,
         )
         app = create_app(
@@ -96,7 +96,7 @@ async def _work(settings: Settings) -> None:
             slas=runtime.slas,
             notifications=runtime.notifications,
             health=runtime.health,
-            knowledge=runtime.knowledge,
+            index=runtime.index,
             retention=runtime.retention,
         )
         await run(

@@ -1,50 +1,91 @@
-"""From a dataset's metadata to the document that search indexes. Pure and deterministic."""
+"""From a snapshot of a dataset to the document that search indexes. Pure and deterministic."""
 
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, replace
+from itertools import chain
 
 from dataspoke.catalogue import Dataset, Field
 from dataspoke.knowledge.lexical import split_words
-from dataspoke.knowledge.model import Document, Part, PartKind
+from dataspoke.knowledge.model import (
+    Attributes,
+    ColumnGroup,
+    Document,
+    Part,
+    PartKind,
+    Snapshot,
+    Vocabulary,
+)
 from dataspoke.urns import dataset_name
 
 # Part of every content hash: raise it when documents of the same metadata come out differently.
-FORMAT = 1
+FORMAT = 2
 # A model reads about 200 words; a long description must leave room for the columns.
 _DESCRIPTION_WORDS = 60
+# So many columns are embedded together.
+_GROUP = 12
 
 # DataHub's version 2 field paths carry types: [version=2.0].[type=struct].address.[type=string].zip
 _PATH_TYPE = re.compile(r"\[[^\]]*\]\.?")
 
 
-def document_of(dataset: Dataset) -> Document:
-    """Return the document of one dataset; equal metadata gives an equal document.
+def document_of(snapshot: Snapshot, vocabulary: Vocabulary) -> Document:
+    """Return the document of one dataset; equal snapshots and words give an equal document.
 
     The order of tags, terms and owners in the hub makes no difference, that of columns does.
     """
+    dataset = snapshot.dataset
     parts = _parts(dataset)
+    related = {key.dataset for key in dataset.foreign_keys} | {
+        join.other for join in snapshot.joins
+    }
     document = Document(
         urn=dataset.urn,
         title=dataset.name,
         text=_text(parts, dataset),
         parts=parts,
-        platform=dataset.platform,
-        tags=tuple(sorted(set(dataset.tags))),
-        owners=tuple(sorted(set(dataset.owners))),
-        domain=dataset.domain,
+        groups=_groups(dataset),
+        attributes=Attributes(
+            platform=dataset.platform,
+            domain=dataset.domain,
+            tags=_with_those_of_columns(dataset.tags, (field.tags for field in dataset.fields)),
+            terms=_with_those_of_columns(dataset.terms, (field.terms for field in dataset.fields)),
+            owners=tuple(sorted(set(dataset.owners))),
+            consumers=tuple(sorted(set(snapshot.consumers))),
+            related=tuple(sorted(related - {dataset.urn})),
+        ),
         content_hash="",
     )
     canonical = json.dumps([FORMAT, asdict(document)], sort_keys=True).encode()
     return replace(document, content_hash=hashlib.sha256(canonical).hexdigest())
 
 
+def _with_those_of_columns(
+    own: Iterable[str], of_columns: Iterable[Iterable[str]]
+) -> tuple[str, ...]:
+    return tuple(sorted({*own, *chain.from_iterable(of_columns)}))
+
+
+def _groups(dataset: Dataset) -> tuple[ColumnGroup, ...]:
+    named = [(_column_name(field), field) for field in dataset.fields]
+    batches = (named[start : start + _GROUP] for start in range(0, len(named), _GROUP))
+    return tuple(
+        ColumnGroup(
+            columns=tuple(field.path for _, field in batch),
+            text=f"{split_words(dataset.name)}: "
+            + ", ".join(split_words(f"{name} {field.description or ''}") for name, field in batch),
+        )
+        for batch in batches
+    )
+
+
 def _parts(dataset: Dataset) -> tuple[Part, ...]:
     *path, table = _segments(dataset_name(dataset.urn))
     *_, shown = _segments(dataset.name)
-    tags = {*dataset.tags, *(tag for field in dataset.fields for tag in field.tags)}
-    terms = {*dataset.terms, *(term for field in dataset.fields for term in field.terms)}
+    tags = set(_with_those_of_columns(dataset.tags, (field.tags for field in dataset.fields)))
+    terms = set(_with_those_of_columns(dataset.terms, (field.terms for field in dataset.fields)))
     found = [
         _part(PartKind.NAME, shown),
         _part(PartKind.NAME, table),

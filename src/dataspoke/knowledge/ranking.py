@@ -55,7 +55,7 @@ def rank(retrieved: Sequence[Candidate], visible: frozenset[str], depth: int) ->
     at most the last score of each list, which settles the ranking above that (the threshold
     algorithm: Fagin, Lotem, Naor 2001).
     """
-    seen = [candidate for candidate in retrieved if candidate.document.urn in visible]
+    seen = [candidate for candidate in retrieved if candidate.urn in visible]
     best_lexical = max((_lexical(candidate) for candidate in seen), default=0.0)
     best_similarity = max((_similarity(candidate) for candidate in seen), default=0.0)
 
@@ -71,9 +71,7 @@ def rank(retrieved: Sequence[Candidate], visible: frozenset[str], depth: int) ->
 
     ranked = sorted(
         (
-            Ranked(
-                candidate.document.urn, fuse(_lexical(candidate), _similarity(candidate)), candidate
-            )
+            Ranked(candidate.urn, fuse(_lexical(candidate), _similarity(candidate)), candidate)
             for candidate in seen
         ),
         key=lambda entry: entry.position,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from dataspoke.health.model import HealthScore
+from dataspoke.ports.knowledge import KnowledgeReads, KnowledgeWrites
 from dataspoke.ports.models import ModelReads, ModelWrites
 from dataspoke.ports.notifications import NotificationReads, NotificationWrites
 from dataspoke.ports.queue import WakeUp
@@ -117,7 +118,15 @@ class AlertQuery:
 NewestSlot = Callable[[datetime], datetime]
 
 
-class Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWrites, Protocol):
+class Transaction(
+    KnowledgeWrites,
+    NotificationWrites,
+    RunWrites,
+    ModelWrites,
+    RuleWrites,
+    SlaWrites,
+    Protocol,
+):
     """What is saved together or not at all."""
 
     async def add_jobs(self, jobs: Sequence[NewJob]) -> None: ...
@@ -179,7 +188,16 @@ class Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWri
         ...
 
 
-class Store(NotificationReads, RunReads, ModelReads, Retention, RuleReads, SlaReads, Protocol):
+class Store(
+    KnowledgeReads,
+    NotificationReads,
+    RunReads,
+    ModelReads,
+    Retention,
+    RuleReads,
+    SlaReads,
+    Protocol,
+):
     """Reads are plural: as many statements for fifty datasets as for one.
 
     Raises DependencyUnavailable or DependencyTimeout with port ``store`` where it is down.

@@ -10,14 +10,16 @@ from dataspoke.knowledge.model import Candidate, Document, Neighbour, SearchFilt
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document with its vector of unit length; None where no model was at hand.
+    """A document with its vectors of unit length; None and empty where no model was at hand.
 
-    ``version`` is that of the index request it answers: it rises with every change of a dataset,
-    so that a slow worker cannot put back what a faster one has replaced since.
+    ``group_vectors`` has one for each of the document's column groups, in order. ``version`` is
+    that of the index request it answers: it rises with every change of a dataset, so that a slow
+    worker cannot put back what a faster one has replaced since.
     """
 
     document: Document
     vector: NDArray[np.float32] | None
+    group_vectors: tuple[NDArray[np.float32], ...]
     model: str | None
     version: int
 
@@ -59,12 +61,22 @@ class Vectors(Protocol):
         filters: SearchFilters,
         limit: int,
     ) -> Sequence[Candidate]:
-        """Return the best ``limit`` by words (BM25F) and the best ``limit`` by vector, each once.
+        """Return the best ``limit`` by each way of searching, each once.
 
-        Every candidate carries both its scores, whichever way it was found. A text without
-        words, or a vector of None, leaves that way of searching out. Vectors of another model are
-        not compared. Ordered by urn: ranking is the caller's.
+        The ways are words (BM25F), the vector against those of datasets, and the vector against
+        those of column groups, of which a dataset's best one counts. Every candidate carries all
+        its scores, whichever way it was found. A text without words, or a vector of None, leaves
+        its ways out. Vectors of another model are not compared. Ordered by urn: ranking is the
+        caller's.
         """
+        ...
+
+    async def documents(self, urns: Sequence[str]) -> Mapping[str, Document]:
+        """Return those of these documents that are stored."""
+        ...
+
+    async def entries(self, urns: Sequence[str]) -> Mapping[str, Entry]:
+        """Return what is stored of these documents, with their vectors, to half precision."""
         ...
 
     async def neighbours(
@@ -72,6 +84,7 @@ class Vectors(Protocol):
     ) -> Mapping[str, Sequence[Neighbour]]:
         """Return for each document the ``limit`` others most similar to it, the nearest first.
 
-        Only vectors of its own model are compared; a document without a vector is absent.
+        The vectors of datasets are compared, of its own model only; a document without a vector is
+        absent.
         """
         ...

@@ -8,6 +8,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 from dataspoke.adapters.memory.jobs import JobTable
+from dataspoke.adapters.memory.knowledge import (
+    KnowledgeReads,
+    KnowledgeTable,
+    KnowledgeWrites,
+)
 from dataspoke.adapters.memory.models import ModelReads, ModelWrites
 from dataspoke.adapters.memory.notifications import (
     NotificationReads,
@@ -54,6 +59,7 @@ class Tables:
     monitors: dict[str, MonitorSettings] = field(default_factory=dict)
     sla: SlaTable = field(default_factory=SlaTable)
     rules: RuleTable = field(default_factory=RuleTable)
+    knowledge: KnowledgeTable = field(default_factory=KnowledgeTable)
     health: dict[str, HealthScore] = field(default_factory=dict)
     health_history: list[HealthScore] = field(default_factory=list)
     notifications: NotificationTable = field(default_factory=NotificationTable)
@@ -76,6 +82,7 @@ class Tables:
             monitors=dict(self.monitors),
             sla=self.sla.copy(),
             rules=self.rules.copy(),
+            knowledge=self.knowledge.copy(),
             health=dict(self.health),
             health_history=list(self.health_history),
             notifications=self.notifications.copy(),
@@ -91,7 +98,9 @@ class Tables:
         return self.sequence
 
 
-class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWrites):
+class _Transaction(
+    KnowledgeWrites, NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWrites
+):
     def __init__(self, tables: Tables, now: datetime) -> None:
         self._tables = tables
         self._notifications = tables.notifications
@@ -181,13 +190,17 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWr
         await self.remove_sla_targets(urns)
         tables.health = {k: v for k, v in tables.health.items() if k not in gone}
         tables.models = {k: v for k, v in tables.models.items() if v.urn not in gone}
+        for urn in urns:
+            tables.knowledge.snapshots.pop(urn, None)
         tables.health_history = [s for s in tables.health_history if s.urn not in gone]
 
     async def audit(self, actor: str, action: str, subjects: Sequence[str]) -> None:
         self._tables.audit.append((actor, action, tuple(subjects)))
 
 
-class MemoryStore(NotificationReads, RunReads, ModelReads, Retention, RuleReads, SlaReads):
+class MemoryStore(
+    KnowledgeReads, NotificationReads, RunReads, ModelReads, Retention, RuleReads, SlaReads
+):
     """The Store port in memory, with the semantics of the real one; time is the clock's."""
 
     def __init__(self, clock: Clock) -> None:

@@ -49,22 +49,22 @@ class MemoryVectors:
     ) -> Sequence[Candidate]:
         lexical = self._lexical(text)
         candidates = [
-            Candidate(
-                entry.document,
-                lexical.get(urn),
-                float(vector @ entry.vector)
-                if vector is not None and entry.vector is not None and entry.model == model
-                else None,
-            )
+            _candidate(entry, lexical.get(urn), vector if entry.model == model else None)
             for urn, entry in sorted(self._entries.items())
-            if _matches(entry.document, filters)
+            if filters.admit(entry.document.attributes)
         ]
         best: set[str] = set()
-        for name in ("lexical", "similarity"):
+        for name in ("lexical", "similarity", "column_similarity"):
             scored = [c for c in candidates if getattr(c, name) is not None]
             scored.sort(key=lambda c: -getattr(c, name))
-            best.update(candidate.document.urn for candidate in scored[:limit])
-        return [candidate for candidate in candidates if candidate.document.urn in best]
+            best.update(candidate.urn for candidate in scored[:limit])
+        return [candidate for candidate in candidates if candidate.urn in best]
+
+    async def documents(self, urns: Sequence[str]) -> Mapping[str, Document]:
+        return {urn: entry.document for urn, entry in (await self.entries(urns)).items()}
+
+    async def entries(self, urns: Sequence[str]) -> Mapping[str, Entry]:
+        return {urn: self._entries[urn] for urn in urns if urn in self._entries}
 
     async def neighbours(
         self, urns: Sequence[str], limit: int
@@ -101,13 +101,21 @@ class MemoryVectors:
         return ranks
 
 
-def _matches(document: Document, filters: SearchFilters) -> bool:
-    return all(
-        not wanted or not set(wanted).isdisjoint(has)
-        for wanted, has in (
-            (filters.platforms, (document.platform,)),
-            (filters.tags, document.tags),
-            (filters.owners, document.owners),
-            (filters.domains, (document.domain,)),
-        )
+def _candidate(
+    entry: Entry, lexical: float | None, vector: NDArray[np.float32] | None
+) -> Candidate:
+    similarity = column_similarity = group = None
+    if vector is not None and entry.vector is not None:
+        similarity = float(vector @ entry.vector)
+        if entry.group_vectors:
+            near = np.stack(entry.group_vectors) @ vector
+            group = int(near.argmax())
+            column_similarity = float(near[group])
+    return Candidate(
+        entry.document.urn,
+        entry.document.attributes,
+        lexical,
+        similarity,
+        column_similarity,
+        group,
     )

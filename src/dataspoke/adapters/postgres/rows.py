@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Row
 
 from dataspoke.health.model import Finding, HealthScore
-from dataspoke.knowledge.model import Document, Part, PartKind
+from dataspoke.knowledge.model import Document
 from dataspoke.ports.vectors import Entry
 from dataspoke.quality.model import (
     Alert,
@@ -34,7 +34,7 @@ _ALERT = TypeAdapter(Alert)
 _MONITOR = TypeAdapter(MonitorSettings)
 _FINDINGS = TypeAdapter(tuple[Finding, ...])
 # One search reads thousands of parts: looking them up takes a fifth of making them by call.
-_KINDS = {kind.value: kind for kind in PartKind}
+_DOCUMENT = TypeAdapter(Document)
 
 
 def result_values(result: Result) -> Mapping[str, Any]:
@@ -167,10 +167,10 @@ def document_values(entry: Entry, length: float) -> Mapping[str, Any]:
         "urn": document.urn,
         "version": entry.version,
         "content_hash": document.content_hash,
-        "platform": document.platform,
-        "tags": document.tags,
-        "owners": document.owners,
-        "domain": document.domain,
+        "platform": document.attributes.platform,
+        "tags": document.attributes.tags,
+        "owners": document.attributes.owners,
+        "domain": document.attributes.domain,
         "length": length,
     }
 
@@ -185,6 +185,4 @@ def content_values(document_id: int, entry: Entry) -> Mapping[str, Any]:
 
 
 def document(content: Mapping[str, Any]) -> Document:
-    parts = (Part(_KINDS[part["kind"]], part["label"], part["words"]) for part in content["parts"])
-    tags, owners = tuple(content["tags"]), tuple(content["owners"])
-    return Document(**{**content, "parts": tuple(parts), "tags": tags, "owners": owners})
+    return _DOCUMENT.validate_python(content)

@@ -31,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from dataspoke.adapters.postgres import rows
 from dataspoke.adapters.postgres.errors import translated
 from dataspoke.adapters.postgres.jobs import add_jobs, finish_job
+from dataspoke.adapters.postgres.knowledge import KnowledgeReads, KnowledgeWrites
 from dataspoke.adapters.postgres.migrate import current_revision, require_head
 from dataspoke.adapters.postgres.models import ModelReads, ModelWrites
 from dataspoke.adapters.postgres.notifications import NotificationReads, NotificationWrites
@@ -56,6 +57,7 @@ from dataspoke.adapters.postgres.tables import (
     rejected_events,
     sla_outlooks,
     sla_targets,
+    snapshots,
 )
 from dataspoke.errors import Conflict, LeaseLost
 from dataspoke.health.model import HealthScore
@@ -130,7 +132,9 @@ _FINISH_INDEX = delete(index_requests).where(
 )
 
 
-class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWrites):
+class _Transaction(
+    KnowledgeWrites, NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWrites
+):
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
@@ -232,6 +236,7 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWr
             health_latest,
             alerts,
             quality_models,
+            snapshots,
         ):
             with translated():
                 await self._connection.execute(delete(table).where(_among(table.c.urn, urns)))
@@ -241,7 +246,9 @@ class _Transaction(NotificationWrites, RunWrites, ModelWrites, RuleWrites, SlaWr
         await self._save(insert(audit_log), [values])
 
 
-class PostgresStore(NotificationReads, RunReads, ModelReads, Retention, RuleReads, SlaReads):
+class PostgresStore(
+    KnowledgeReads, NotificationReads, RunReads, ModelReads, Retention, RuleReads, SlaReads
+):
     """The Store port; see there for what each call returns."""
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -376,6 +376,29 @@ document_totals = Table(
     CheckConstraint("id = 1", name="one_row"),
 )
 
+# What the hub says of each dataset, as of the index request of that version.
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    # The last component of its name, in lower case.
+    Column("name", URN, nullable=False),
+    Column("domain", URN),
+    # JSON that is only ever read whole.
+    Column("content", Text, nullable=False),
+    Index("ix_snapshots_name", "name"),
+)
+
+# One row: what was learned of the catalogue's language.
+vocabularies = Table(
+    "vocabularies",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("content", Text, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
 quality_runs = Table(
     "quality_runs",
     metadata,

@@ -37,7 +37,7 @@ from dataspoke.adapters.postgres.tables import (
     term_counts,
 )
 from dataspoke.knowledge.lexical import frequencies, terms
-from dataspoke.knowledge.model import Candidate, Neighbour, SearchFilters
+from dataspoke.knowledge.model import Candidate, Document, Neighbour, SearchFilters
 from dataspoke.ports.vectors import Entry
 
 _PORT = "vectors"
@@ -228,13 +228,43 @@ class PostgresVectors:
                     found = (await connection.execute(find)).all()
         candidates = (
             Candidate(
-                rows.document(row.content),
+                row.content["urn"],
+                rows.document(row.content).attributes,
                 row.rank,
                 None if row.distance is None else _cosine(row.distance),
             )
             for row in found
         )
-        return sorted(candidates, key=lambda candidate: candidate.document.urn)
+        return sorted(candidates, key=lambda candidate: candidate.urn)
+
+    async def documents(self, urns: Sequence[str]) -> Mapping[str, Document]:
+        return {urn: entry.document for urn, entry in (await self.entries(urns)).items()}
+
+    async def entries(self, urns: Sequence[str]) -> Mapping[str, Entry]:
+        found = (
+            select(
+                documents.c.urn,
+                documents.c.version,
+                document_contents.c.content,
+                document_contents.c.model,
+                document_contents.c.vector,
+            )
+            .join(document_contents)
+            .where(among(documents.c.urn, urns))
+        )
+        with translated(_PORT):
+            async with self._engine.connect() as connection:
+                stored = await connection.execute(found)
+                return {
+                    row.urn: Entry(
+                        rows.document(row.content),
+                        None if row.vector is None else np.asarray(row.vector, np.float32),
+                        (),
+                        row.model,
+                        row.version,
+                    )
+                    for row in stored
+                }
 
     def _prepared(self, asked: Sequence[str], filters: SearchFilters, limit: int) -> Select[Any]:
         """Return what a search depends on; running it sets up HNSW for the transaction."""

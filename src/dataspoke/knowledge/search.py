@@ -1,37 +1,23 @@
-"""Keeping the search index in step with the hub, and searching it as somebody."""
+"""Searching the index as somebody."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataspoke.errors import DependencyError, InvalidInput
 from dataspoke.knowledge import ranking
-from dataspoke.knowledge.documents import document_of
 from dataspoke.knowledge.lexical import split_words
-from dataspoke.knowledge.model import (
-    Document,
-    Hit,
-    Neighbour,
-    SearchFilters,
-    SearchMode,
-    SearchPage,
-)
+from dataspoke.knowledge.model import Hit, Neighbour, SearchFilters, SearchMode, SearchPage
 from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Actor, Hub
-from dataspoke.ports.store import IndexRequest, JobKind, Lease, NewJob, Store
-from dataspoke.ports.vectors import Entry, Vectors
-from dataspoke.urns import is_dataset
+from dataspoke.ports.vectors import Vectors
 
 _log = logging.getLogger(__name__)
 
 MAX_QUESTION_CHARACTERS = 1000
 MAX_PAGE = 100
-
-_BATCH = 64
-# A job ends well before its time limit and lets others have their turn; the next one goes on.
-_BATCHES_PER_JOB = 16
 
 # How deep retrieval looks: first, and at most, where a caller sees little of what is found.
 _DEPTH = 50
@@ -41,70 +27,14 @@ _NO_MODEL = "Searched by words only: no sentence model is set up."
 _MODEL_FAILED = "Searched by words only: the sentence model does not answer at the moment."
 _NO_VECTORS = "Searched by words only: what was found is not embedded with the present model yet."
 
-# Serves all index requests; while it waits, a second joins it.
-REINDEX = NewJob(JobKind.REINDEX, dedupe_key=JobKind.REINDEX)
 
-
-class KnowledgeService:
+class SearchService:
     """Search over the hub's datasets. With no embedder it goes by words."""
 
-    def __init__(self, hub: Hub, store: Store, vectors: Vectors, embedder: Embedder | None) -> None:
+    def __init__(self, hub: Hub, vectors: Vectors, embedder: Embedder | None) -> None:
         self._hub = hub
-        self._store = store
         self._vectors = vectors
         self._embedder = embedder
-
-    async def reindex(self, lease: Lease | None) -> None:
-        """Serve the index requests, oldest first; adds a job where it leaves some.
-
-        A request is finished after its document is stored, so one that is interrupted is served
-        again; what is unchanged costs no embedding.
-        """
-        requests = await self._store.index_requests(_BATCH)
-        for _ in range(_BATCHES_PER_JOB - 1):
-            if len(requests) < _BATCH:
-                break
-            await self._serve(requests)
-            async with self._store.transaction() as tx:
-                await tx.finish_index(requests)
-            requests = await self._store.index_requests(_BATCH)
-        await self._serve(requests)
-        async with self._store.transaction(lease) as tx:
-            await tx.finish_index(requests)
-            if len(requests) == _BATCH:
-                await tx.add_jobs([REINDEX])
-
-    async def reconcile(self, lease: Lease | None) -> None:
-        """Ask for every document that is out of step, and forget datasets that left the hub.
-
-        What the hub's list lacks is asked for by name before it counts as gone: the list comes
-        from the hub's search index, which may lag or be rebuilt. Fails as a whole where the list
-        breaks off, so that half a list removes nothing.
-        """
-        listed: set[str] = set()
-        stale: list[str] = []
-        async for urns in self._hub.scroll(_BATCH):
-            listed.update(urns)
-            stale += await self._stale(urns)
-        indexed = await self._vectors.urns()
-        unlisted = sorted((indexed | await self._store.known_datasets()) - listed)
-        gone: list[str] = []
-        for batch in _batches(unlisted):
-            there = await self._hub.datasets(batch)
-            gone += [urn for urn in batch if urn not in there]
-            stale += await self._stale(list(there))
-        requests = stale + [urn for urn in gone if urn in indexed]
-        async with self._store.transaction(lease) as tx:
-            await tx.forget(gone)
-            await tx.request_index(requests)
-            if requests:
-                await tx.add_jobs([REINDEX])
-        _log.info(
-            "reconciled: %d datasets in the hub, %d documents out of step, %d datasets gone",
-            len(listed),
-            len(stale),
-            len(gone),
-        )
 
     async def search(
         self, actor: Actor, question: str, filters: SearchFilters, first: int, after: str | None
@@ -135,7 +65,7 @@ class KnowledgeService:
                 filters,
                 depth,
             )
-            await self._look(actor, [candidate.document.urn for candidate in found], visible)
+            await self._look(actor, [candidate.urn for candidate in found], visible)
             seen = frozenset(urn for urn, may_see in visible.items() if may_see)
             order = ranking.rank(found, seen, depth)
             last = order.complete or depth >= _DEEPEST
@@ -149,16 +79,22 @@ class KnowledgeService:
             notice = _NO_VECTORS
         mode = SearchMode.LEXICAL if notice else SearchMode.HYBRID
         page = rest[:first]
+        documents = await self._vectors.documents([entry.urn for entry in page])
         return SearchPage(
             hits=tuple(
                 Hit(
                     entry.urn,
                     entry.score,
-                    ranking.reasons(entry.candidate.document, question, entry.candidate.similarity),
+                    ranking.reasons(documents[entry.urn], question, entry.candidate.similarity),
                 )
                 for entry in page
+                if entry.urn in documents
             ),
-            cursors=tuple(ranking.cursor_of(entry, question, filters, mode) for entry in page),
+            cursors=tuple(
+                ranking.cursor_of(entry, question, filters, mode)
+                for entry in page
+                if entry.urn in documents
+            ),
             has_next=len(rest) > first,
             mode=mode,
             notice=notice,
@@ -223,75 +159,18 @@ class KnowledgeService:
             _log.warning("question not embedded, searching by words: %s", error.public_message)
             return None, _MODEL_FAILED
 
-    async def _documents(self, urns: Sequence[str]) -> Mapping[str, Document]:
-        """Return the documents that the index should hold for these datasets, as of now."""
-        datasets = await self._hub.datasets([urn for urn in urns if is_dataset(urn)])
-        return {
-            urn: document_of(dataset) for urn, dataset in datasets.items() if not dataset.removed
-        }
-
-    async def _serve(self, requests: Sequence[IndexRequest]) -> None:
-        if not requests:
-            return
-        versions = {request.urn: request.version for request in requests}
-        documents = await self._documents(list(versions))
-        stored = await self._vectors.versions(list(documents))
-        changed = [
-            document for document in documents.values() if not self._is_current(document, stored)
-        ]
-        await self._vectors.upsert(await self._entries(changed, versions))
-        await self._vectors.delete(
-            {urn: version for urn, version in versions.items() if urn not in documents}
-        )
-
-    async def _entries(
-        self, documents: Sequence[Document], versions: Mapping[str, int]
-    ) -> list[Entry]:
-        rows: Sequence[NDArray[np.float32] | None] = [None] * len(documents)
-        model = None
-        if self._embedder is not None and documents:
-            try:
-                rows = list(
-                    await self._embedder.embed_documents([document.text for document in documents])
-                )
-                model = self._embedder.model
-            except DependencyError as error:
-                # They can be found by their words meanwhile; reconcile sees that the model lacks.
-                _log.warning("%d documents not embedded: %s", len(documents), error.public_message)
-        return [
-            Entry(document, row, model, versions[document.urn])
-            for document, row in zip(documents, rows, strict=True)
-        ]
-
-    async def _stale(self, urns: Sequence[str]) -> list[str]:
-        """Return those whose stored document is missing, outdated or no longer wanted."""
-        documents = await self._documents(urns)
-        stored = await self._vectors.versions(urns)
-        outdated = [
-            urn for urn, document in documents.items() if not self._is_current(document, stored)
-        ]
-        return outdated + [urn for urn in stored if urn not in documents]
-
-    def _is_current(self, document: Document, stored: Mapping[str, tuple[str, str | None]]) -> bool:
-        content_hash, model = stored.get(document.urn, (None, None))
-        wanted = self._embedder.model if self._embedder is not None else model
-        return (content_hash, model) == (document.content_hash, wanted)
-
 
 def _neighbour_hit(neighbour: Neighbour) -> Hit:
     return Hit(neighbour.urn, max(0.0, neighbour.similarity), ("similar in meaning",))
 
 
-def _batches(urns: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(urns), _BATCH):
-        yield urns[start : start + _BATCH]
-
-
 _FILTER_URNS = {
     "platforms": "urn:li:dataPlatform:",
     "tags": "urn:li:tag:",
+    "terms": "urn:li:glossaryTerm:",
     "owners": "urn:li:corp",  # corpuser and corpGroup
     "domains": "urn:li:domain:",
+    "consumers": "urn:li:domain:",
 }
 
 

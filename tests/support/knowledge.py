@@ -1,0 +1,75 @@
+"""A hub, and the knowledge base over it, in memory."""
+
+from dataclasses import dataclass
+
+from dataspoke.adapters.memory.clock import MemoryClock
+from dataspoke.adapters.memory.hub import MemoryHub
+from dataspoke.adapters.memory.store import MemoryStore
+from dataspoke.adapters.memory.vectors import MemoryVectors
+from dataspoke.catalogue import Dataset, Field
+from dataspoke.knowledge.indexing import IndexService
+from dataspoke.knowledge.model import SearchFilters, SearchPage
+from dataspoke.knowledge.search import SearchService
+from dataspoke.ports.hub import Actor
+from tests.support.embedding import SynonymEmbedder
+
+HIVE = "urn:li:dataPlatform:hive"
+ANY = SearchFilters()
+
+
+def urn_of(name: str) -> str:
+    return f"urn:li:dataset:({HIVE},{name},PROD)"
+
+
+def dataset(name: str, *columns: str, description: str | None = None) -> Dataset:
+    fields = tuple(Field(column) for column in columns)
+    return Dataset(urn_of(name), name, HIVE, description, fields)
+
+
+@dataclass
+class World:
+    """A hub and what is made of it."""
+
+    hub: MemoryHub
+    store: MemoryStore
+    vectors: MemoryVectors
+    embedder: SynonymEmbedder
+    clock: MemoryClock
+
+    @property
+    def index(self) -> IndexService:
+        return IndexService(self.hub, self.store, self.vectors, self.embedder)
+
+    @property
+    def wordy_index(self) -> IndexService:
+        return IndexService(self.hub, self.store, self.vectors, None)
+
+    @property
+    def finder(self) -> SearchService:
+        return SearchService(self.hub, self.vectors, self.embedder)
+
+    @property
+    def wordy_finder(self) -> SearchService:
+        return SearchService(self.hub, self.vectors, None)
+
+    async def put(self, *datasets: Dataset) -> None:
+        """Add datasets to the hub and index them."""
+        for added in datasets:
+            self.hub.put(added)
+        await self.reindex(*(added.urn for added in datasets))
+
+    async def reindex(self, *urns: str) -> None:
+        async with self.store.transaction() as tx:
+            await tx.request_index(urns)
+        await self.index.reindex(None)
+
+    async def search(
+        self,
+        question: str,
+        actor: Actor | None = None,
+        filters: SearchFilters = ANY,
+        first: int = 10,
+        after: str | None = None,
+    ) -> SearchPage:
+        who = actor or self.hub.admit("viewer", "urn:li:corpuser:viewer")
+        return await self.finder.search(who, question, filters, first, after)
