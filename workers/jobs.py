@@ -41,6 +41,9 @@ def work_table(
         else:
             await runs.scan(lease, run_id, payload["urns"], refit=payload.get("refit", False))
 
+    async def compare(lease: Lease, payload: Mapping[str, Any]) -> None:
+        await index.reconcile_datasets(lease, payload["urns"])
+
     return {
         JobKind.SCAN_ALL: lambda lease, payload: runs.begin(
             lease,
@@ -67,7 +70,9 @@ def work_table(
         JobKind.AUDIT_DATASETS: lambda lease, payload: health.audit(lease, payload["urns"]),
         JobKind.WRITE_BACK_HEALTH: lambda lease, payload: health.write_back(lease, payload["urns"]),
         JobKind.REINDEX: lambda lease, payload: index.reindex(lease),
+        JobKind.BACKFILL: lambda lease, payload: index.backfill(lease),
         JobKind.RECONCILE: lambda lease, payload: index.reconcile(lease),
+        JobKind.RECONCILE_DATASETS: compare,
         JobKind.DELETE_OLD: lambda lease, payload: retention.delete_old(lease),
     }
 

@@ -148,6 +148,16 @@ class WorkerSettings(_Section):
     poll_wait_s: Seconds = Field(default=5, description="How long one poll waits for events.")
 
 
+class IndexSettings(_Section):
+    """Snapshots of datasets and the search index."""
+
+    backfill_per_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="Datasets that a back-fill makes documents of in a second; empty for any.",
+    )
+
+
 class QualitySettings(_Section):
     """Quality Control."""
 
@@ -374,6 +384,7 @@ class Settings(BaseSettings):
     embedder: EmbedderSettings = EmbedderSettings()
     worker: WorkerSettings = WorkerSettings()
     quality: QualitySettings = QualitySettings()
+    index: IndexSettings = IndexSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     retention: RetentionSettings = RetentionSettings()
     warehouses: dict[WarehouseName, WarehouseSettings] = Field(

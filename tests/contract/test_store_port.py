@@ -372,6 +372,20 @@ async def test_a_request_made_anew_is_above_the_one_that_was_served(store: Store
     assert [request.urn for request in await store.index_requests(5)] == ["a"]
 
 
+async def test_requests_of_a_backfill_are_kept_apart(store: Store) -> None:
+    async with store.transaction() as tx:
+        await tx.request_index(["a", "b", "c"], background=True)
+        await tx.request_index(["b", "d"])
+        await tx.request_index(["b"], background=True)
+    assert [request.urn for request in await store.index_requests(5)] == ["b", "d"]
+    waiting = await store.index_requests(5, background=True)
+    assert [(request.urn, request.background) for request in waiting] == [("a", True), ("c", True)]
+    assert await store.waiting_index_requests() == 4
+    async with store.transaction() as tx:
+        await tx.finish_index(waiting)
+    assert await store.waiting_index_requests() == 2
+
+
 async def test_a_renewed_request_keeps_its_place(store: Store) -> None:
     for urn in ("b", "a", "b"):
         async with store.transaction() as tx:

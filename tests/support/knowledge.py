@@ -7,7 +7,7 @@ from dataspoke.adapters.memory.hub import MemoryHub
 from dataspoke.adapters.memory.store import MemoryStore
 from dataspoke.adapters.memory.vectors import MemoryVectors
 from dataspoke.catalogue import Dataset, Field
-from dataspoke.knowledge.indexing import IndexService
+from dataspoke.knowledge.indexing import Drift, IndexService
 from dataspoke.knowledge.model import SearchFilters, SearchPage
 from dataspoke.knowledge.search import SearchService
 from dataspoke.ports.hub import Actor
@@ -62,6 +62,13 @@ class World:
         async with self.store.transaction() as tx:
             await tx.request_index(urns)
         await self.index.reindex(None)
+
+    async def reconcile(self) -> Drift:
+        """Do what the jobs of a reconciliation do; returns what was found out of step."""
+        found = [drift async for drift, _ in self.index.survey()]
+        await self.index.reindex(None)
+        await self.index.backfill(None)
+        return found[-1]
 
     async def search(
         self,

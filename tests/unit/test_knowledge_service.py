@@ -10,6 +10,7 @@ from dataspoke.adapters.memory.vectors import MemoryVectors
 from dataspoke.errors import DependencyUnavailable, InvalidInput
 from dataspoke.health.model import HealthScore
 from dataspoke.knowledge.documents import document_of
+from dataspoke.knowledge.indexing import Drift, IndexService
 from dataspoke.knowledge.model import SearchFilters, SearchMode, SearchPage, Snapshot, Vocabulary
 from dataspoke.knowledge.search import MAX_QUESTION_CHARACTERS
 from dataspoke.ports.store import JobKind
@@ -115,8 +116,7 @@ async def test_a_failing_model_leaves_new_datasets_searchable_by_words(world: Wo
     assert found(page) == [urn_of("orders")]
     assert page.mode is SearchMode.LEXICAL
     world.embedder.failure = None
-    await world.index.reconcile(None)
-    await world.index.reindex(None)
+    assert (await world.reconcile()).documents == 1
     assert (await world.search("purchases")).mode is SearchMode.HYBRID
 
 
@@ -146,22 +146,63 @@ async def test_reconcile_finds_what_is_missing_stale_and_gone(world: World) -> N
     embedded = len(world.embedder.texts)
 
     await world.index.reconcile(None)
+    (compare,) = (job for job in world.store.open_jobs if job.kind is JobKind.RECONCILE_DATASETS)
+    drift = await world.index.reconcile_datasets(None, compare.payload["urns"])
 
-    requested = {request.urn for request in await world.store.index_requests(10)}
-    assert requested == {changed.urn, urn_of("missing"), gone.urn}
-    assert [job.kind for job in world.store.open_jobs] == [JobKind.REINDEX]
+    assert drift == Drift(compared=3, snapshots=2, documents=2)
+    (request,) = await world.store.index_requests(10)
+    assert request.urn == gone.urn
+    requested = {request.urn for request in await world.store.index_requests(10, background=True)}
+    assert requested == {changed.urn, urn_of("missing")}
+    assert {job.kind for job in world.store.open_jobs} == {
+        JobKind.REINDEX,
+        JobKind.BACKFILL,
+        JobKind.RECONCILE_DATASETS,
+    }
     assert await world.store.known_datasets() == {kept.urn}
     await world.index.reindex(None)
+    await world.index.backfill(None)
     assert await world.vectors.urns() == {kept.urn, changed.urn, urn_of("missing")}
+    assert await world.store.snapshot_urns() == await world.vectors.urns()
     # The text of each of the two, and the columns of the one that has some.
     assert len(world.embedder.texts) == embedded + 3
 
 
 async def test_reconcile_with_nothing_to_do_asks_for_nothing(world: World) -> None:
     await world.put(dataset("orders"))
-    await world.index.reconcile(None)
-    assert await world.store.index_requests(10) == []
+    assert await world.reconcile() == Drift(compared=1)
     assert not world.store.open_jobs
+
+
+async def test_a_lost_snapshot_or_document_is_made_anew(world: World) -> None:
+    orders, stock = dataset("orders"), dataset("stock")
+    await world.put(orders, stock)
+    async with world.store.transaction() as tx:
+        await tx.delete_snapshots({orders.urn: 10**6})
+    await world.vectors.delete({stock.urn: 10**6})
+    assert await world.reconcile() == Drift(compared=2, snapshots=1, documents=1)
+    assert await world.reconcile() == Drift(compared=2)
+    assert (
+        await world.store.snapshot_urns() == await world.vectors.urns() == {orders.urn, stock.urn}
+    )
+
+
+async def test_a_backfill_is_throttled_and_does_not_hold_up_what_changes(world: World) -> None:
+    for number in range(100):
+        world.hub.put(dataset(f"t{number}"))
+    await world.index.reconcile_datasets(None, [urn_of(f"t{number}") for number in range(100)])
+    await world.put(dataset("changed"))
+    assert await world.vectors.urns() == {urn_of("changed")}
+    assert await world.store.waiting_index_requests() == 100
+
+    slow = IndexService(world.hub, world.store, world.vectors, None, backfill_per_s=0.5)
+    await slow.backfill(None)
+    assert len(await world.vectors.urns()) == 65
+    (rest,) = world.store.open_jobs
+    assert rest.kind is JobKind.BACKFILL
+    # Asked for by a change, a dataset does not wait for its turn any more.
+    await world.reindex(urn_of("t99"))
+    assert urn_of("t99") in await world.vectors.urns()
 
 
 class BreakingHub(MemoryHub):
@@ -195,8 +236,7 @@ async def test_a_list_that_lags_removes_nothing(world: World) -> None:
     await world.put(dataset("a"), dataset("b"))
     async with world.store.transaction() as tx:
         await tx.save_health([HealthScore(urn_of("a"), 50, (), world.clock.now())])
-    await world.index.reconcile(None)
-    await world.index.reindex(None)
+    await world.reconcile()
     assert len(await world.vectors.urns()) == 2
     assert await world.store.known_datasets() == {urn_of("a")}
 

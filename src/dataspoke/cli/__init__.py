@@ -16,6 +16,7 @@ from dataspoke.cli import (
     demo,
     detect,
     doctor,
+    index,
     jobs,
     notifications,
     processes,
@@ -43,6 +44,7 @@ app.command()(detect.detect)
 app.command()(backtest.backtest)
 app.command()(doctor.doctor)
 app.add_typer(database.app, name="db")
+app.add_typer(index.app, name="index")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(notifications.app, name="notifications")
 app.add_typer(runs.app, name="runs")

@@ -1,8 +1,9 @@
 """Keeping snapshots and the search index in step with the hub."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,75 +23,149 @@ _log = logging.getLogger(__name__)
 _BATCH = 64
 # A job ends well before its time limit and lets others have their turn; the next one goes on.
 _BATCHES_PER_JOB = 16
+# So many datasets are listed at once, and compared by one job.
+_SLICE = 512
 # So many datasets downstream are looked at for the domains that use one.
 _CONSUMERS = 200
 
-# Serves all index requests; while it waits, a second joins it.
+# Serves what has just changed; while it waits, a second joins it.
 REINDEX = NewJob(JobKind.REINDEX, dedupe_key=JobKind.REINDEX)
+# Serves what a reconciliation found.
+BACKFILL = NewJob(JobKind.BACKFILL, dedupe_key=JobKind.BACKFILL)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far what is kept was from the hub, in numbers of datasets.
+
+    ``snapshots`` are missing or outdated in PostgreSQL, ``documents`` in the index, or are there
+    and should not be; ``gone`` have left the hub.
+    """
+
+    compared: int = 0
+    snapshots: int = 0
+    documents: int = 0
+    gone: int = 0
+
+    def __add__(self, other: "Drift") -> "Drift":
+        return Drift(
+            self.compared + other.compared,
+            self.snapshots + other.snapshots,
+            self.documents + other.documents,
+            self.gone + other.gone,
+        )
 
 
 class IndexService:
     """Makes a snapshot and a document of each dataset. With no embedder they have no vectors."""
 
-    def __init__(self, hub: Hub, store: Store, vectors: Vectors, embedder: Embedder | None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        store: Store,
+        vectors: Vectors,
+        embedder: Embedder | None,
+        backfill_per_s: float | None = None,
+    ) -> None:
+        """``backfill_per_s``: so many datasets of a back-fill a second at most, None for any."""
         self._hub = hub
         self._store = store
         self._vectors = vectors
         self._embedder = embedder
+        self._backfill_per_s = backfill_per_s
 
     async def reindex(self, lease: Lease | None) -> None:
-        """Serve the index requests, oldest first; adds a job where it leaves some.
+        """Serve the requests of what has just changed, oldest first, and add a job for the rest.
 
         A request is finished after its document is stored, so one that is interrupted is served
         again; what is unchanged costs no embedding.
         """
-        vocabulary = await self._store.vocabulary()
-        requests = await self._store.index_requests(_BATCH)
-        for _ in range(_BATCHES_PER_JOB - 1):
-            if len(requests) < _BATCH:
-                break
-            served = await self._serve(requests, vocabulary)
-            async with self._store.transaction() as tx:
-                await served.save(tx)
-            requests = await self._store.index_requests(_BATCH)
-        served = await self._serve(requests, vocabulary)
-        async with self._store.transaction(lease) as tx:
-            await served.save(tx)
-            if len(requests) == _BATCH or served.affected:
-                await tx.add_jobs([REINDEX])
+        await self._serve_all(lease, REINDEX, _BATCHES_PER_JOB)
+
+    async def backfill(self, lease: Lease | None) -> None:
+        """Serve the requests in the background, as ``reindex`` does, not faster than allowed."""
+        if self._backfill_per_s is None:
+            await self._serve_all(lease, BACKFILL, _BATCHES_PER_JOB)
+        else:
+            pause = timedelta(seconds=_BATCH / self._backfill_per_s)
+            await self._serve_all(lease, replace(BACKFILL, delay=pause), batches=1)
 
     async def reconcile(self, lease: Lease | None) -> None:
-        """Ask for every document that is out of step, and forget datasets that left the hub.
+        """Forget datasets that left the hub, and add jobs that compare all others.
 
         What the hub's list lacks is asked for by name before it counts as gone: the list comes
         from the hub's search index, which may lag or be rebuilt. Fails as a whole where the list
         breaks off, so that half a list removes nothing.
         """
-        vocabulary = await self._store.vocabulary()
-        listed: set[str] = set()
-        stale: list[str] = []
-        async for urns in self._hub.scroll(_BATCH):
-            listed.update(urns)
-            stale += await self._stale(urns, vocabulary)
-        indexed = await self._vectors.urns() | await self._store.snapshot_urns()
-        unlisted = sorted((indexed | await self._store.known_datasets()) - listed)
-        gone: list[str] = []
-        for batch in _batches(unlisted):
-            there = await self._hub.datasets(batch)
-            gone += [urn for urn in batch if urn not in there]
-            stale += await self._stale(list(there), vocabulary)
-        requests = stale + [urn for urn in gone if urn in indexed]
+        there, gone = await self._listed()
         async with self._store.transaction(lease) as tx:
-            await tx.forget(gone)
-            await tx.request_index(requests)
-            if requests:
-                await tx.add_jobs([REINDEX])
-        _log.info(
-            "reconciled: %d datasets in the hub, %d documents out of step, %d datasets gone",
-            len(listed),
-            len(stale),
-            len(gone),
-        )
+            await self._forget(tx, gone)
+            await tx.add_jobs([_comparing(urns) for urns in _batches(there, _SLICE)])
+        _log.info("reconciling: %d datasets in the hub, %d gone", len(there), len(gone))
+
+    async def reconcile_datasets(self, lease: Lease | None, urns: Sequence[str]) -> Drift:
+        """Ask for every document of these that is out of step, in the background."""
+        drift = Drift()
+        vocabulary = await self._store.vocabulary()
+        stale: list[str] = []
+        for batch in _batches(urns, _BATCH):
+            found, drifted = await self._stale(batch, vocabulary)
+            stale += found
+            drift += drifted
+        async with self._store.transaction(lease) as tx:
+            await tx.request_index(stale, background=True)
+            if stale:
+                await tx.add_jobs([BACKFILL])
+        if stale:
+            _log.info("%d of %d datasets were out of step with the hub", len(stale), len(urns))
+        return drift
+
+    async def survey(self) -> AsyncIterator[tuple[Drift, int]]:
+        """Reconcile at once; yields what was found so far, and of how many datasets in all."""
+        there, gone = await self._listed()
+        async with self._store.transaction() as tx:
+            await self._forget(tx, gone)
+        drift = Drift(gone=len(gone))
+        yield drift, len(there)
+        for urns in _batches(there, _BATCH):
+            drift += await self.reconcile_datasets(None, urns)
+            yield drift, len(there)
+
+    async def _listed(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the datasets that the hub has, and those that are kept and left it, by urn."""
+        listed: set[str] = set()
+        async for urns in self._hub.scroll(_SLICE):
+            listed.update(urns)
+        kept = await self._vectors.urns() | await self._store.snapshot_urns()
+        unlisted = sorted((kept | await self._store.known_datasets()) - listed)
+        found: set[str] = set()
+        for batch in _batches(unlisted, _BATCH):
+            found.update(await self._hub.datasets(batch))
+        return sorted(listed | found), [urn for urn in unlisted if urn not in found]
+
+    async def _forget(self, tx: Transaction, gone: Sequence[str]) -> None:
+        indexed = await self._vectors.versions(gone)
+        await tx.forget(gone)
+        await tx.request_index(sorted(indexed))
+        if indexed:
+            await tx.add_jobs([REINDEX])
+
+    async def _serve_all(self, lease: Lease | None, job: NewJob, batches: int) -> None:
+        background = job.kind is JobKind.BACKFILL
+        vocabulary = await self._store.vocabulary()
+        requests = await self._store.index_requests(_BATCH, background=background)
+        for _ in range(batches - 1):
+            if len(requests) < _BATCH:
+                break
+            served = await self._serve(requests, vocabulary)
+            async with self._store.transaction() as tx:
+                await served.save(tx)
+            requests = await self._store.index_requests(_BATCH, background=background)
+        served = await self._serve(requests, vocabulary)
+        async with self._store.transaction(lease) as tx:
+            await served.save(tx)
+            if len(requests) == _BATCH:
+                await tx.add_jobs([job])
 
     async def _snapshots(self, urns: Sequence[str]) -> Mapping[str, Snapshot]:
         """Return what the hub says of these datasets now; those that it lacks are absent."""
@@ -191,21 +266,21 @@ class IndexService:
             vectors.update(zip(new, await embedder.embed_documents(new), strict=True))
         return vectors
 
-    async def _stale(self, urns: Sequence[str], vocabulary: Vocabulary) -> list[str]:
+    async def _stale(
+        self, urns: Sequence[str], vocabulary: Vocabulary
+    ) -> tuple[Sequence[str], Drift]:
         """Return those whose snapshot or document is missing, outdated or no longer wanted."""
         snapshots = await self._snapshots(urns)
         documents = _documents(snapshots, vocabulary)
         kept, stored = await self._store.snapshots(urns), await self._vectors.versions(urns)
-        outdated = [
+        outdated = {urn for urn in urns if kept.get(urn) != snapshots.get(urn)}
+        unindexed = {
             urn
-            for urn, snapshot in snapshots.items()
-            if kept.get(urn) != snapshot
-            or (urn in documents and not self._is_current(documents[urn], stored))
-        ]
-        unwanted = {urn for urn in stored if urn not in documents} | (
-            kept.keys() - snapshots.keys()
-        )
-        return outdated + sorted(unwanted - set(outdated))
+            for urn in documents.keys() | stored.keys()
+            if urn not in documents or not self._is_current(documents[urn], stored)
+        }
+        drift = Drift(compared=len(urns), snapshots=len(outdated), documents=len(unindexed))
+        return sorted(outdated | unindexed), drift
 
     def _is_current(self, document: Document, stored: Mapping[str, tuple[str, str | None]]) -> bool:
         content_hash, model = stored.get(document.urn, (None, None))
@@ -227,6 +302,8 @@ class _Served:
         await tx.delete_snapshots(self.gone)
         await tx.finish_index(self.requests)
         await tx.request_index(self.affected)
+        if self.affected:
+            await tx.add_jobs([REINDEX])
 
 
 def _documents(snapshots: Mapping[str, Snapshot], vocabulary: Vocabulary) -> Mapping[str, Document]:
@@ -249,6 +326,12 @@ def _texts(document: Document) -> Iterator[str]:
         yield group.text
 
 
-def _batches(urns: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(urns), _BATCH):
-        yield urns[start : start + _BATCH]
+def _comparing(urns: Sequence[str]) -> NewJob:
+    # While a slice waits to be compared, another reconciliation need not ask for it again.
+    key = f"{JobKind.RECONCILE_DATASETS}:{urns[0]}:{urns[-1]}"
+    return NewJob(JobKind.RECONCILE_DATASETS, {"urns": list(urns)}, dedupe_key=key)
+
+
+def _batches(urns: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(urns), size):
+        yield urns[start : start + size]

@@ -53,7 +53,9 @@ class JobKind(StrEnum):
     AUDIT_DATASETS = "audit_datasets"  # urns
     WRITE_BACK_HEALTH = "write_back_health"  # urns
     REINDEX = "reindex"
+    BACKFILL = "backfill"
     RECONCILE = "reconcile"
+    RECONCILE_DATASETS = "reconcile_datasets"  # urns
     DELETE_OLD = "delete_old"
 
 
@@ -98,10 +100,14 @@ class JobCounts:
 
 @dataclass(frozen=True, slots=True)
 class IndexRequest:
-    """A dataset whose document may be out of step. ``version`` rises with every new request."""
+    """A dataset whose document may be out of step. ``version`` rises with every new request.
+
+    One in the ``background`` is of a back-fill, which is served apart from what just changed.
+    """
 
     urn: str
     version: int
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +166,11 @@ class Transaction(
         """Append to the history of scores and replace each dataset's latest one."""
         ...
 
-    async def request_index(self, urns: Sequence[str]) -> None:
-        """Ask for each dataset's document to be made anew; a second request joins the first."""
+    async def request_index(self, urns: Sequence[str], *, background: bool = False) -> None:
+        """Ask for each dataset's document to be made anew; a second request joins the first.
+
+        It is in the background where both are.
+        """
         ...
 
     async def finish_index(self, requests: Sequence[IndexRequest]) -> None:
@@ -282,8 +291,14 @@ class Store(
         """Return latest scores by (value, urn) from the lowest, or highest, on."""
         ...
 
-    async def index_requests(self, limit: int) -> Sequence[IndexRequest]:
-        """Return the oldest requests."""
+    async def index_requests(
+        self, limit: int, *, background: bool = False
+    ) -> Sequence[IndexRequest]:
+        """Return the oldest requests, those in the background or the others."""
+        ...
+
+    async def waiting_index_requests(self) -> int:
+        """Return how many requests are not finished."""
         ...
 
     async def known_datasets(self) -> frozenset[str]:

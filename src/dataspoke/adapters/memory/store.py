@@ -158,10 +158,12 @@ class _Transaction(
             if known is None or known.scored_at <= score.scored_at:
                 self._tables.health[score.urn] = score
 
-    async def request_index(self, urns: Sequence[str]) -> None:
+    async def request_index(self, urns: Sequence[str], *, background: bool = False) -> None:
         # A request that is renewed keeps its place in the line: a dict keeps a key's position.
         for urn in urns:
-            self._tables.index[urn] = IndexRequest(urn, self._tables.next())
+            known = self._tables.index.get(urn)
+            waits = background and (known is None or known.background)
+            self._tables.index[urn] = IndexRequest(urn, self._tables.next(), waits)
 
     async def finish_index(self, requests: Sequence[IndexRequest]) -> None:
         for request in requests:
@@ -367,8 +369,14 @@ class MemoryStore(
             reverse=not ascending,
         )[:limit]
 
-    async def index_requests(self, limit: int) -> Sequence[IndexRequest]:
-        return list(self._tables.index.values())[:limit]
+    async def index_requests(
+        self, limit: int, *, background: bool = False
+    ) -> Sequence[IndexRequest]:
+        asked = [r for r in self._tables.index.values() if r.background == background]
+        return asked[:limit]
+
+    async def waiting_index_requests(self) -> int:
+        return len(self._tables.index)
 
     async def known_datasets(self) -> frozenset[str]:
         return frozenset(self._tables.verdicts) | frozenset(self._tables.health)

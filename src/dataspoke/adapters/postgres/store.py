@@ -124,7 +124,11 @@ _request = insert(index_requests).values(
     version=func.nextval(index_version.name), place=func.nextval(index_version.name)
 )
 _REQUEST_INDEX = _request.on_conflict_do_update(
-    index_elements=["urn"], set_={"version": _request.excluded.version}
+    index_elements=["urn"],
+    set_={
+        "version": _request.excluded.version,
+        "background": index_requests.c.background & _request.excluded.background,
+    },
 )
 _FINISH_INDEX = delete(index_requests).where(
     index_requests.c.urn == bindparam("served_urn"),
@@ -188,8 +192,11 @@ class _Transaction(
         await self._save(insert(health_scores), ordered)
         await self._save(_SAVE_HEALTH, ordered)
 
-    async def request_index(self, urns: Sequence[str]) -> None:
-        await self._save(_REQUEST_INDEX, [{"urn": urn} for urn in sorted(set(urns))])
+    async def request_index(self, urns: Sequence[str], *, background: bool = False) -> None:
+        await self._save(
+            _REQUEST_INDEX,
+            [{"urn": urn, "background": background} for urn in sorted(set(urns))],
+        )
 
     async def finish_index(self, requests: Sequence[IndexRequest]) -> None:
         served = [
@@ -432,9 +439,18 @@ class PostgresStore(
             found = found.where(here > place if ascending else here < place)
         return [rows.health(row) for row in await self._rows(found)]
 
-    async def index_requests(self, limit: int) -> Sequence[IndexRequest]:
-        oldest = select(index_requests).order_by(index_requests.c.place).limit(limit)
-        return [IndexRequest(row.urn, row.version) for row in await self._rows(oldest)]
+    async def index_requests(
+        self, limit: int, *, background: bool = False
+    ) -> Sequence[IndexRequest]:
+        asked = select(index_requests).where(index_requests.c.background.is_(background))
+        oldest = asked.order_by(index_requests.c.place).limit(limit)
+        return [
+            IndexRequest(row.urn, row.version, row.background) for row in await self._rows(oldest)
+        ]
+
+    async def waiting_index_requests(self) -> int:
+        counted = await self._rows(select(func.count()).select_from(index_requests))
+        return int(counted[0][0])
 
     async def known_datasets(self) -> frozenset[str]:
         known = union(select(quality_verdicts.c.urn), select(health_latest.c.urn))

@@ -27,6 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     cast,
+    false,
     func,
     text,
 )
@@ -273,7 +274,8 @@ index_requests = Table(
     Column("urn", URN, primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("place", BigInteger, nullable=False),
-    Index("ix_index_requests_place", "place"),
+    Column("background", Boolean, nullable=False, server_default=false()),
+    Index("ix_index_requests_place", "background", "place"),
 )
 
 event_cursors = Table(
