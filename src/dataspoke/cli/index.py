@@ -41,7 +41,8 @@ async def _reconcile(console: Console, *, wait: bool) -> None:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=console, transient=True) as progress:
+        quiet = not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
             comparing = progress.add_task("Comparing", total=None)
             async for drift, total in runtime.index.survey():
                 progress.update(comparing, completed=drift.compared, total=total)
@@ -55,7 +56,7 @@ async def _reconcile(console: Console, *, wait: bool) -> None:
         waiting = await runtime.store.waiting_index_requests()
         if not waiting or not wait:
             return
-        with Progress(*columns, console=console, transient=True) as progress:
+        with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
             mending, total, since = progress.add_task("Mending", total=waiting), waiting, 0.0
             while waiting and since < _NO_WORKER_AFTER_S:
                 await asyncio.sleep(_POLL_S)
