@@ -69,7 +69,7 @@ def _with_those_of_columns(
 
 
 def _groups(dataset: Dataset) -> tuple[ColumnGroup, ...]:
-    named = [(_column_name(field), field) for field in dataset.fields]
+    named = [(column_name(field.path), field) for field in dataset.fields]
     batches = (named[start : start + _GROUP] for start in range(0, len(named), _GROUP))
     return tuple(
         ColumnGroup(
@@ -107,12 +107,13 @@ def _part(kind: PartKind, label: str) -> Part:
 
 
 def _column(field: Field) -> Part:
-    name = _column_name(field)
+    name = column_name(field.path)
     return Part(PartKind.COLUMN, name, split_words(f"{name} {field.description or ''}"))
 
 
-def _column_name(field: Field) -> str:
-    return _PATH_TYPE.sub("", field.path)
+def column_name(path: str) -> str:
+    """Return what people call the column at this path of DataHub's."""
+    return _PATH_TYPE.sub("", path)
 
 
 def _named(kind: PartKind, urns: set[str], dataset: Dataset) -> list[Part]:
@@ -145,7 +146,7 @@ def _text(parts: tuple[Part, ...], dataset: Dataset) -> str:
         return " ".join(part.words for part in parts if part.kind in kinds)
 
     path, description = words(PartKind.PATH), words(PartKind.DESCRIPTION)
-    columns = ", ".join(split_words(_column_name(field)) for field in dataset.fields)
+    columns = ", ".join(split_words(column_name(field.path)) for field in dataset.fields)
     labels = words(PartKind.DOMAIN, PartKind.TERM, PartKind.TAG)
     sentence = f"table {words(PartKind.NAME)}"
     if path:

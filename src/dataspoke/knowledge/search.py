@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from dataspoke.errors import DependencyError, InvalidInput
 from dataspoke.knowledge import ranking
 from dataspoke.knowledge.lexical import split_words
-from dataspoke.knowledge.model import Hit, Neighbour, SearchFilters, SearchMode, SearchPage
+from dataspoke.knowledge.model import (
+    Candidate,
+    Hit,
+    Neighbour,
+    SearchFilters,
+    SearchMode,
+    SearchPage,
+)
 from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Actor, Hub
 from dataspoke.ports.vectors import Vectors
@@ -19,8 +26,9 @@ _log = logging.getLogger(__name__)
 MAX_QUESTION_CHARACTERS = 1000
 MAX_PAGE = 100
 
-# How deep retrieval looks: first, and at most, where a caller sees little of what is found.
-_DEPTH = 50
+# How deep retrieval looks: first, and further on where a page is not full yet. The same for all
+# pages of a search, as each depth makes a tier of the ranking.
+_DEPTHS = (100, 400, 800)
 _DEEPEST = 800
 
 _NO_MODEL = "Searched by words only: no sentence model is set up."
@@ -55,25 +63,20 @@ class SearchService:
         else:
             notice = _NO_MODEL if self._embedder is None else _MODEL_FAILED
 
-        depth = max(_DEPTH, 2 * first)
+        model = self._embedder.model if self._embedder and vector is not None else None
         visible: dict[str, bool] = {}
-        while True:
-            found = await self._vectors.search(
-                split_words(question),
-                vector,
-                self._embedder.model if self._embedder and vector is not None else None,
-                filters,
-                depth,
-            )
-            await self._look(actor, [candidate.urn for candidate in found], visible)
-            seen = frozenset(urn for urn, may_see in visible.items() if may_see)
-            order = ranking.rank(found, seen, depth)
-            last = order.complete or depth >= _DEEPEST
-            entries = order.ranked if last else order.ranked[: order.settled]
-            rest = [entry for entry in entries if position is None or entry.position > position]
-            if last or len(rest) > first:
+        tiers: list[Sequence[Candidate]] = []
+        known: set[str] = set()
+        for depth in _DEPTHS:
+            found = await self._vectors.search(split_words(question), vector, model, filters, depth)
+            new = [candidate for candidate in found if candidate.urn not in known]
+            known.update(candidate.urn for candidate in new)
+            await self._look(actor, [candidate.urn for candidate in new], visible)
+            tiers.append([candidate for candidate in new if visible[candidate.urn]])
+            order = ranking.rank(question, tiers, {}, 0.0)
+            rest = [entry for entry in order if position is None or entry.position > position]
+            if len(rest) > first or len(found) < depth:
                 break
-            depth = min(4 * depth, _DEEPEST)
 
         if vector is not None and found and all(entry.similarity is None for entry in found):
             notice = _NO_VECTORS
@@ -85,7 +88,7 @@ class SearchService:
                 Hit(
                     entry.urn,
                     entry.score,
-                    ranking.reasons(documents[entry.urn], question, entry.candidate.similarity),
+                    ranking.reasons(documents[entry.urn], question, entry),
                 )
                 for entry in page
                 if entry.urn in documents
