@@ -41,7 +41,8 @@ class Dataset:
     ``names`` maps the urns of owners, tags, terms and the domain to what people call them; a urn
     the hub has no name for is absent from it. ``owner_types`` maps each owner to the urns of the
     ownership types that they own it by. ``primary_keys`` are paths of columns. ``removed`` marks a
-    soft-deleted dataset.
+    soft-deleted dataset. ``deprecation_note`` is what people said when they deprecated it, and
+    ``replacement`` the urn of the dataset to use instead; both are None while it is not deprecated.
     """
 
     urn: str
@@ -60,6 +61,8 @@ class Dataset:
     owner_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     primary_keys: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
+    deprecation_note: str | None = None
+    replacement: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,19 @@ class Usage:
     time: datetime
     queries: int | None = None
     users: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement about a dataset, in the dialect of its platform.
+
+    ``count`` is on how many days it was seen, 1 or more, as hubs do not hand out how often it ran;
+    ``last_at`` is when it was seen last.
+    """
+
+    statement: str
+    count: int
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
-from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Reach, Usage
+from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Query, Reach, Usage
 from dataspoke.quality.model import Check, Result, Severity
 
 
@@ -153,6 +153,14 @@ class Hub(Protocol):
         """Return each dataset's usage of the days that begin at ``since`` or later, oldest first.
 
         A day that nothing was reported of is absent. The last day may still be running.
+        """
+        ...
+
+    async def queries(self, urns: Sequence[str], since: datetime) -> Mapping[str, Sequence[Query]]:
+        """Return the statements seen on each dataset from ``since`` on, the most frequent first.
+
+        They are what a hub keeps: the commonest of each day, often cut short, and those that were
+        recorded one by one. Each stands there once, whatever its white space.
         """
         ...
 
