@@ -11,13 +11,20 @@ from datahub.emitter.mcp import MetadataChangeProposalWrapper as Mcp
 from datahub.metadata import schema_classes as models
 
 from dataspoke.adapters.datahub.hub import DataHub
-from dataspoke.catalogue import ColumnProfile, Dataset, Field, Operation, Profile, Reach
+from dataspoke.catalogue import ColumnProfile, Dataset, Field, Operation, Profile, Query, Reach
 from dataspoke.errors import DependencyRejected, DependencyUnavailable
 from dataspoke.localhub.files import read_metadata_file
 from dataspoke.localhub.proposals import Proposal
 from dataspoke.ports.hub import Access, Scores
 from dataspoke.settings import HubSettings
-from tests.support.hub_ports import EDITOR, STAMP, DataHubUnderTest, dataset_urn
+from tests.support.hub_ports import (
+    EDITOR,
+    STAMP,
+    DataHubUnderTest,
+    dataset_urn,
+    recorded_query,
+    schema_field,
+)
 from tests.support.scripted import Answer, scripted_server
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -288,6 +295,7 @@ async def test_a_scan_is_gentle(opened):
         "profiles": lambda: hub.profiles(urns, T0),
         "operations": lambda: hub.operations(urns, T0),
         "usage": lambda: hub.usage(urns, T0),
+        "queries": lambda: hub.queries(urns, T0),
         "lineage": lambda: hub.lineage(urns),
     }.items():
         before = requests_of(opened)
@@ -300,6 +308,8 @@ async def test_a_scan_is_gentle(opened):
         "profiles": 4,
         "operations": 4,
         "usage": 4,
+        # Four for what is common, four for what was recorded.
+        "queries": 8,
         "lineage": 2,
     }
 
@@ -317,6 +327,62 @@ async def test_many_neighbours_are_read_in_pages(opened):
 
     assert found.upstream == ()
     assert list(found.downstream) == below
+
+
+async def test_a_recorded_statement_belongs_to_all_that_it_is_about(opened):
+    people = dataset_urn("people")
+    now = datetime.now(UTC).replace(microsecond=0)
+    today = now.replace(hour=0, minute=0, second=0)
+    joined = "select *  from orders\njoin people using (id)"
+    opened.put(plain("people"))
+    opened.put(
+        plain("orders"), queries=[Query("select * from orders join people using (id)", 2, today)]
+    )
+    # Statements name columns among their subjects, and what somebody deleted since.
+    subjects = [ORDERS, schema_field(ORDERS, "id"), people, dataset_urn("gone")]
+    opened.emit(*recorded_query(subjects, joined, now))
+
+    found = await opened.hub.queries([ORDERS, people], now - 7 * DAY)
+
+    # The day on which it was recorded is the one on which it was common.
+    assert found == {
+        ORDERS: [Query("select * from orders join people using (id)", 2, now)],
+        people: [Query(joined, 1, now)],
+    }
+
+
+async def test_many_recorded_statements_are_read_in_pages_until_they_are_too_old(opened):
+    opened.put(plain("orders"))
+    at = datetime.now(UTC).replace(microsecond=0)
+    stamps = [{"time": ms(at - n * timedelta(minutes=1)), "actor": EDITOR} for n in range(900)]
+    opened.running.storage.write(
+        [
+            proposal
+            for number, stamp in enumerate(stamps)
+            for proposal in (
+                Proposal(
+                    f"urn:li:query:{number}",
+                    "queryProperties",
+                    {
+                        "statement": {"value": f"select {number}", "language": "SQL"},
+                        "source": "SYSTEM",
+                        "created": stamp,
+                        "lastModified": stamp,
+                    },
+                ),
+                Proposal(
+                    f"urn:li:query:{number}", "querySubjects", {"subjects": [{"entity": ORDERS}]}
+                ),
+            )
+        ],
+        EDITOR,
+    )
+
+    before = requests_of(opened)
+    found = (await opened.hub.queries([ORDERS], at - timedelta(minutes=450)))[ORDERS]
+
+    assert len(found) == 451
+    assert requests_of(opened) - before == 1 + 3
 
 
 async def test_rights_are_asked_for_once_and_by_all_who_ask_at_once(opened):

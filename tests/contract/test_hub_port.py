@@ -17,6 +17,7 @@ from dataspoke.catalogue import (
     Lineage,
     Operation,
     Profile,
+    Query,
     Reach,
     Usage,
 )
@@ -96,6 +97,8 @@ def described() -> Dataset:
         },
         primary_keys=("id",),
         foreign_keys=(ForeignKey(("email",), dataset_urn("people"), ("address",)),),
+        deprecation_note="Use the new orders.",
+        replacement=dataset_urn("orders_v2"),
     )
 
 
@@ -154,6 +157,7 @@ async def test_what_does_not_exist_is_absent_everywhere(under_test):
         await hub.profiles(asked, T0),
         await hub.operations(asked, T0),
         await hub.usage(asked, T0),
+        await hub.queries(asked, T0),
         await hub.lineage(asked),
         await hub.upstream(asked, 5),
         await hub.downstream(asked, 5),
@@ -168,6 +172,7 @@ async def test_nothing_asked_is_nothing_answered(under_test):
     admin = await hub.actor("admin-token")
 
     assert await hub.datasets([]) == await hub.profiles([], T0) == await hub.lineage([]) == {}
+    assert await hub.queries([], T0) == {}
     assert await hub.usage([], T0) == await hub.upstream([], 5) == await hub.downstream([], 5) == {}
     assert await hub.access(admin, []) == {}
 
@@ -245,6 +250,30 @@ async def test_usage_comes_by_the_day_from_a_time_on_oldest_first(under_test, ba
 
     assert answer == {
         dataset_urn("orders"): [days[1], days[0], days[2]],
+        dataset_urn("never"): [],
+    }
+
+
+@pytest.mark.parametrize("back", [3, 40])
+async def test_queries_come_from_a_time_on_the_most_frequent_first(under_test, back):
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    since = today - back * DAY
+    daily, rare = "select *\nfrom orders\nwhere id = 7", "select count(*) from orders"
+    once = Query("select id from orders", 1, since + DAY / 2)
+    queries = [
+        once,
+        Query(rare, 1, since),
+        Query(daily, 3, today),
+        Query("select 1 from orders", 1, since - DAY),
+        Query("select 2 from orders", 1, since - DAY / 2),
+    ]
+    under_test.put(plain("orders"), queries=queries)
+    under_test.put(plain("never"))
+
+    answer = await under_test.hub.queries([dataset_urn("orders"), dataset_urn("never")], since)
+
+    assert answer == {
+        dataset_urn("orders"): [queries[2], queries[1], once],
         dataset_urn("never"): [],
     }
 

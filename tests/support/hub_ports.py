@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, time, timedelta
+from uuid import uuid4
 
 from datahub.emitter.mcp import MetadataChangeProposalWrapper as Mcp
 from datahub.emitter.rest_emitter import DataHubRestEmitter
@@ -11,7 +12,7 @@ from datahub.metadata import schema_classes as models
 
 from dataspoke.adapters.datahub.hub import DataHub
 from dataspoke.adapters.memory.hub import FULL_ACCESS, MemoryHub
-from dataspoke.catalogue import ColumnProfile, Dataset, Field, Operation, Profile, Usage
+from dataspoke.catalogue import ColumnProfile, Dataset, Field, Operation, Profile, Query, Usage
 from dataspoke.ports.hub import Access, Hub, MetadataEvent, Topic
 from dataspoke.settings import HubSettings
 from tests.support.hub import USERS, RunningHub, running_hub
@@ -37,6 +38,7 @@ class HubUnderTest(ABC):
         profiles: Sequence[Profile] = (),
         operations: Sequence[Operation] = (),
         usage: Sequence[Usage] = (),
+        queries: Sequence[Query] = (),
         upstream: Sequence[str] = (),
     ) -> None:
         """Add datasets; what else is given belongs to each."""
@@ -57,6 +59,7 @@ class MemoryUnderTest(HubUnderTest):
         profiles: Sequence[Profile] = (),
         operations: Sequence[Operation] = (),
         usage: Sequence[Usage] = (),
+        queries: Sequence[Query] = (),
         upstream: Sequence[str] = (),
     ) -> None:
         for dataset in datasets:
@@ -65,6 +68,7 @@ class MemoryUnderTest(HubUnderTest):
                 profiles=profiles,
                 operations=operations,
                 usage=usage,
+                queries=queries,
                 upstream=upstream,
             )
             self._urns.append(dataset.urn)
@@ -115,12 +119,14 @@ class DataHubUnderTest(HubUnderTest):
         profiles: Sequence[Profile] = (),
         operations: Sequence[Operation] = (),
         usage: Sequence[Usage] = (),
+        queries: Sequence[Query] = (),
         upstream: Sequence[str] = (),
     ) -> None:
         for dataset in datasets:
             self.emit(
                 *_aspects(dataset),
                 *_series(dataset.urn, profiles, operations, usage),
+                *_queries(dataset.urn, queries),
                 Mcp(
                     entityUrn=dataset.urn,
                     aspect=models.UpstreamLineageClass(
@@ -168,7 +174,12 @@ def _aspects(dataset: Dataset) -> Iterator[Mcp]:
     if dataset.domain:
         yield Mcp(entityUrn=urn, aspect=models.DomainsClass([dataset.domain]))
     if dataset.deprecated:
-        aspect = models.DeprecationClass(deprecated=True, note="", actor=EDITOR)
+        aspect = models.DeprecationClass(
+            deprecated=True,
+            note=dataset.deprecation_note or "",
+            actor=EDITOR,
+            replacement=dataset.replacement,
+        )
         yield Mcp(entityUrn=urn, aspect=aspect)
     for named, name in names.items():
         yield Mcp(entityUrn=named, aspect=_name(named, name))
@@ -275,6 +286,46 @@ def _series(
                 numAffectedRows=operation.affected_rows,
             ),
         )
+
+
+def _queries(urn: str, queries: Iterable[Query]) -> Iterator[Mcp]:
+    """Yield days on which a query was among the commonest, or the record of one at another time."""
+    days: dict[datetime, list[str]] = {}
+    for query in queries:
+        if query.last_at.time() == time():
+            for back in range(query.count):
+                day = query.last_at - back * timedelta(days=1)
+                days.setdefault(day, []).append(query.statement)
+        else:
+            assert query.count == 1
+            yield from recorded_query([urn], query.statement, query.last_at)
+    for day, statements in days.items():
+        yield Mcp(
+            entityUrn=urn,
+            aspect=models.DatasetUsageStatisticsClass(
+                timestampMillis=_ms(day),
+                eventGranularity=models.TimeWindowSizeClass("DAY"),
+                topSqlQueries=statements,
+            ),
+        )
+
+
+def recorded_query(subjects: Iterable[str], statement: str, at: datetime) -> Iterator[Mcp]:
+    """Yield the aspects of a query that a crawler saw, as DataHub's SDK writes them."""
+    urn, stamp = f"urn:li:query:{uuid4()}", models.AuditStampClass(time=_ms(at), actor=EDITOR)
+    yield Mcp(
+        entityUrn=urn,
+        aspect=models.QueryPropertiesClass(
+            statement=models.QueryStatementClass(statement, "SQL"),
+            source="SYSTEM",
+            created=stamp,
+            lastModified=stamp,
+        ),
+    )
+    yield Mcp(
+        entityUrn=urn,
+        aspect=models.QuerySubjectsClass([models.QuerySubjectClass(each) for each in subjects]),
+    )
 
 
 def _column(column: ColumnProfile) -> models.DatasetFieldProfileClass:

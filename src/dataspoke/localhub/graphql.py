@@ -37,7 +37,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dataspoke.errors import DataSpokeError, InvalidInput
-from dataspoke.localhub import graphql_quality, graphql_search
+from dataspoke.localhub import graphql_quality, graphql_queries, graphql_search
 from dataspoke.localhub.access import Access
 from dataspoke.localhub.answers import answer, read_json
 from dataspoke.localhub.graphql_entities import RESOLVERS, Arguments, Node, Reader, Resolve, field
@@ -45,7 +45,7 @@ from dataspoke.localhub.interface import build_schema
 from dataspoke.localhub.storage import Storage
 
 # Imported for the resolvers that they register.
-_REGISTERED = (graphql_quality, graphql_search)
+_REGISTERED = (graphql_quality, graphql_queries, graphql_search)
 
 _JSON = "application/json"
 _RESPONSE_JSON = "application/graphql-response+json"

@@ -256,6 +256,11 @@ def _values(reader: Reader, node: Node, name: str) -> list[str]:
             return [container] if container else []
         case "typeNames":
             return list((reader.aspect(node.urn, "subTypes") or {}).get("typeNames", ()))
+        case "entities":
+            return _listed(reader, node, "querySubjects", "subjects", "entity")
+        case "source":
+            source = (reader.aspect(node.urn, "queryProperties") or {}).get("source")
+            return [source] if source else []
         case "name":
             value = reader.aspect(node.urn, "datasetProperties") or {}
             return [value.get("name") or node.key.get("name") or ""]

@@ -12,7 +12,7 @@ from dataspoke.adapters.datahub.connection import Connection
 from dataspoke.adapters.datahub.events import page_of
 from dataspoke.adapters.datahub.reading import Reader
 from dataspoke.adapters.datahub.writing import Writer
-from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Reach, Usage
+from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Query, Reach, Usage
 from dataspoke.errors import DependencyRejected
 from dataspoke.ports.hub import Access, Actor, EventPage, Hub, HubInfo, Incident, Scores, Topic
 from dataspoke.quality.model import Check, Result
@@ -93,6 +93,9 @@ class DataHub(Hub):
 
     async def usage(self, urns: Sequence[str], since: datetime) -> Mapping[str, Sequence[Usage]]:
         return await self._reader.usage(urns, since)
+
+    async def queries(self, urns: Sequence[str], since: datetime) -> Mapping[str, Sequence[Query]]:
+        return await self._reader.queries(urns, since)
 
     async def lineage(self, urns: Sequence[str]) -> Mapping[str, Lineage]:
         return await self._reader.lineage(urns)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from datahub.utilities.urns.field_paths import get_simple_field_path_from_v2_field_path
@@ -15,6 +15,7 @@ from dataspoke.catalogue import (
     ForeignKey,
     Operation,
     Profile,
+    Query,
     Usage,
 )
 from dataspoke.ports.hub import Access
@@ -59,6 +60,8 @@ def dataset_of(entity: Raw) -> Dataset:
     schema = entity.get("schemaMetadata") or {}
     names: dict[str, str] = {}
     domain = (entity.get("domain") or {}).get("domain")
+    deprecation = entity.get("deprecation") or {}
+    deprecated = bool(deprecation.get("deprecated"))
     return Dataset(
         urn=entity["urn"],
         name=properties.get("name") or entity["name"],
@@ -69,13 +72,16 @@ def dataset_of(entity: Raw) -> Dataset:
         tags=_labels([entity], names)[0],
         terms=_labels([entity], names)[1],
         domain=None if domain is None else _named(domain, names),
-        deprecated=bool((entity.get("deprecation") or {}).get("deprecated")),
+        deprecated=deprecated,
         removed=bool((entity.get("status") or {}).get("removed")),
         last_updated=_last_updated(entity),
         names=names,
         owner_types=_owner_types(entity),
         primary_keys=_primary_keys(schema),
         foreign_keys=tuple(_foreign_keys(schema)),
+        deprecation_note=(deprecation.get("note") or None) if deprecated else None,
+        # Null too where the account may not see it.
+        replacement=(deprecation.get("replacement") or {}).get("urn") if deprecated else None,
     )
 
 
@@ -118,6 +124,42 @@ def usage_of(bucket: Raw) -> Usage | None:
         return None
     metrics = bucket.get("metrics") or {}
     return Usage(time, metrics.get("totalSqlQueries"), metrics.get("uniqueUserCount"))
+
+
+def statements_of(bucket: Raw) -> Iterator[Query]:
+    """Yield the commonest statements of a day; none where the bucket is none, or has no time."""
+    day = usage_of(bucket)
+    if day is not None:
+        for statement in (bucket.get("metrics") or {}).get("topSqlQueries") or ():
+            if statement:
+                yield Query(statement, 1, day.time)
+
+
+def recorded_query_of(entity: Raw) -> Query | None:
+    """Return a statement that was recorded by itself; None where it has no text or no time."""
+    properties = entity.get("properties") or {}
+    statement = (properties.get("statement") or {}).get("value")
+    stamps = (properties.get(name) or {} for name in ("lastModified", "created"))
+    times = [time for time in (_time(stamp.get("time")) for stamp in stamps) if time is not None]
+    return Query(statement, 1, max(times)) if statement and times else None
+
+
+def subjects_of(entity: Raw) -> set[str]:
+    """Return the urns of the datasets that a recorded statement is about."""
+    # Null where the account may not see one.
+    datasets = ((each or {}).get("dataset") for each in entity.get("subjects") or ())
+    return {dataset["urn"] for dataset in datasets if dataset}
+
+
+def merged_queries(seen: Iterable[Query]) -> list[Query]:
+    """Return each statement once, the most frequent first, then by its text."""
+    found: dict[str, tuple[str, set[date], datetime]] = {}
+    for query in seen:
+        key = " ".join(query.statement.split())
+        statement, days, last_at = found.get(key, (query.statement, set(), query.last_at))
+        found[key] = statement, days | {query.last_at.date()}, max(last_at, query.last_at)
+    queries = [Query(statement, len(days), last_at) for statement, days, last_at in found.values()]
+    return sorted(queries, key=lambda query: (-query.count, query.statement))
 
 
 def operation_of(point: Raw) -> Operation | None:

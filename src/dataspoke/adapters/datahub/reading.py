@@ -9,18 +9,31 @@ from math import ceil
 from typing import TypeVar
 
 from dataspoke.adapters.datahub.connection import Connection
-from dataspoke.adapters.datahub.entities import data_of, read_entities
+from dataspoke.adapters.datahub.entities import batches, data_of, read_entities
 from dataspoke.adapters.datahub.parsing import (
     Raw,
     dataset_of,
     is_visible,
+    merged_queries,
     operation_of,
     profile_of,
+    recorded_query_of,
+    statements_of,
+    subjects_of,
     usage_of,
     with_values,
 )
 from dataspoke.adapters.datahub.walking import Hop, Walk, is_on_the_way
-from dataspoke.catalogue import ColumnProfile, Dataset, Lineage, Operation, Profile, Reach, Usage
+from dataspoke.catalogue import (
+    ColumnProfile,
+    Dataset,
+    Lineage,
+    Operation,
+    Profile,
+    Query,
+    Reach,
+    Usage,
+)
 from dataspoke.errors import DependencyRejected
 from dataspoke.urns import is_dataset
 
@@ -43,6 +56,10 @@ _MAX_POINTS = 52_560
 # two years by the day of a table with 130 columns. A wider one has a shorter past.
 _COLUMN_PAGE = 20_000
 _MAX_COLUMN_POINTS = 100_000
+
+# Recorded statements in one answer, and the newest that are read of one batch of datasets.
+_STATEMENT_PAGE = 200
+_MAX_STATEMENTS = 2000
 
 _NEIGHBOURS = 500
 _MAX_STEPS = 30
@@ -134,6 +151,42 @@ class Reader:
                 days = [day for each in buckets if each and (day := usage_of(each)) is not None]
             kept = [day for day in days if day.time >= since]
             found[urn] = sorted(kept, key=lambda day: day.time)
+        return found
+
+    async def queries(self, urns: Sequence[str], since: datetime) -> dict[str, list[Query]]:
+        """Return the top statements of each day together with those recorded by themselves."""
+        entities = await self._read("statements", urns, _SERIES, {"range": _range(since)})
+        seen: dict[str, list[Query]] = {}
+        for urn, entity in entities.items():
+            self._warn_of_missing_right("usage", urn, entity)
+            with _understood():
+                buckets = (entity.get("usageStats") or {}).get("buckets") or ()
+                days = [query for each in buckets if each for query in statements_of(each)]
+            seen[urn] = [query for query in days if query.last_at >= since]
+        for batch in batches(list(seen), _SERIES):
+            for query, subjects in await self._recorded(batch, since):
+                for urn in subjects & seen.keys():
+                    seen[urn].append(query)
+        return {urn: merged_queries(queries) for urn, queries in seen.items()}
+
+    async def _recorded(self, urns: Sequence[str], since: datetime) -> list[tuple[Query, set[str]]]:
+        """Return the newest statements about any of the datasets, with all they are about."""
+        found: list[tuple[Query, set[str]]] = []
+        for start in range(0, _MAX_STATEMENTS, _STATEMENT_PAGE):
+            window = {"urns": urns, "start": start, "count": _STATEMENT_PAGE}
+            answer = await self._connection.execute("recorded", window)
+            with _understood():
+                page = data_of(answer, f"the statements about {urns[0]}")["listQueries"]
+                read = [(recorded_query_of(each), subjects_of(each)) for each in page["queries"]]
+                total = page["total"]
+            found += [(query, on) for query, on in read if query and query.last_at >= since]
+            # They come the newest first.
+            older = any(query is not None and query.last_at < since for query, _ in read)
+            if older or start + _STATEMENT_PAGE >= total:
+                return found
+        _log.warning(
+            "%s and others have more statements than are read; the oldest are missing", urns[0]
+        )
         return found
 
     async def lineage(self, urns: Sequence[str]) -> dict[str, Lineage]:

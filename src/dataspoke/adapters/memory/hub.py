@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Reach, Usage
+from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Query, Reach, Usage
 from dataspoke.errors import DependencyError, Unauthenticated
 from dataspoke.ports.hub import (
     Access,
@@ -39,6 +39,7 @@ class MemoryHub(Hub):
         self._profiles: dict[str, tuple[Profile, ...]] = {}
         self._operations: dict[str, tuple[Operation, ...]] = {}
         self._usage: dict[str, tuple[Usage, ...]] = {}
+        self._queries: dict[str, tuple[Query, ...]] = {}
         self._upstream: dict[str, tuple[str, ...]] = {}
         self._actors: dict[str, Actor] = {}
         self._rights: dict[str, Mapping[str, Access | None]] = {}
@@ -55,6 +56,7 @@ class MemoryHub(Hub):
         profiles: Sequence[Profile] | None = None,
         operations: Sequence[Operation] | None = None,
         usage: Sequence[Usage] | None = None,
+        queries: Sequence[Query] | None = None,
         upstream: Sequence[str] | None = None,
     ) -> None:
         """Add or replace a dataset; what is None stays as it was. Adds no event."""
@@ -65,6 +67,10 @@ class MemoryHub(Hub):
             self._operations[dataset.urn] = tuple(sorted(operations, key=lambda run: run.time))
         if usage is not None:
             self._usage[dataset.urn] = tuple(sorted(usage, key=lambda day: day.time))
+        if queries is not None:
+            self._queries[dataset.urn] = tuple(
+                sorted(queries, key=lambda query: (-query.count, query.statement))
+            )
         if upstream is not None:
             self._upstream[dataset.urn] = tuple(upstream)
 
@@ -75,6 +81,7 @@ class MemoryHub(Hub):
             self._profiles,
             self._operations,
             self._usage,
+            self._queries,
             self._upstream,
         ):
             kept.pop(urn, None)
@@ -157,6 +164,14 @@ class MemoryHub(Hub):
         self._answer()
         return {
             urn: [day for day in self._usage.get(urn, ()) if day.time >= since]
+            for urn in urns
+            if urn in self._datasets
+        }
+
+    async def queries(self, urns: Sequence[str], since: datetime) -> Mapping[str, Sequence[Query]]:
+        self._answer()
+        return {
+            urn: [query for query in self._queries.get(urn, ()) if query.last_at >= since]
             for urn in urns
             if urn in self._datasets
         }
