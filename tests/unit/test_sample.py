@@ -80,6 +80,16 @@ def test_whatever_is_referenced_exists(shop: Sample) -> None:
         for _, value in _values(shop, "upstreamLineage")
         for upstream in value["upstreams"]
     }
+    referenced |= {
+        subject["entity"]
+        for _, value in _values(shop, "querySubjects")
+        for subject in value["subjects"]
+    }
+    referenced |= {
+        value["replacement"]
+        for _, value in _values(shop, "deprecation")
+        if value.get("replacement")
+    }
     labelled = [value for _, value in _values(shop, "schemaMetadata")]
     fields = [field for value in labelled for field in value["fields"]]
     entities = [
@@ -210,6 +220,22 @@ def test_tables_are_queried_by_the_day_and_less_at_weekends(shop: Sample) -> Non
         weekend = [count for when, count in days.items() if when.weekday() >= 5]
         week = [count for when, count in days.items() if when.weekday() < 5]
         assert sum(weekend) / 2 < sum(week) / 5
+
+
+def test_statements_are_recorded_and_common_on_the_days_that_they_ran(shop: Sample) -> None:
+    recorded = {value["statement"]["value"]: urn for urn, value in _values(shop, "queryProperties")}
+    subjects = {
+        urn: {subject["entity"] for subject in value["subjects"]}
+        for urn, value in _values(shop, "querySubjects")
+    }
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
+    for urn, value in _values(shop, "datasetUsageStatistics"):
+        for statement in value.get("topSqlQueries", ()):
+            assert urn in subjects[recorded[statement]]
+            seen[urn][statement] += 1
+    assert len(recorded) >= 15
+    assert len(seen) >= 20
+    assert max(max(days.values()) for days in seen.values()) > 20
 
 
 def test_keys_refer_to_tables_that_have_them(shop: Sample) -> None:

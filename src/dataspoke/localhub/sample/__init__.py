@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from dataspoke.localhub.sample import activity, catalogue, faults
+from dataspoke.localhub.sample import activity, catalogue, faults, usage
 from dataspoke.localhub.sample.faults import FaultKind, Label
 
 __all__ = ["FaultKind", "Label", "Sample", "generate", "write"]
@@ -23,7 +23,7 @@ class Sample:
     """Metadata and what is wrong with it.
 
     ``records`` are the JSON objects of a file that ``datahub ingest`` reads: first the catalogue,
-    then operations and profiles, each dataset's in order of time.
+    then operations, profiles and usage, each dataset's in order of time.
     """
 
     records: list[dict[str, Any]]
@@ -49,14 +49,26 @@ def generate(*, end: date, seed: int = DEFAULT_SEED, days: int = 180) -> Sample:
     shop = catalogue.load()
     planned = faults.plan([table for table in shop.tables if table.series], first_day, days, seed)
 
-    described_at = int(datetime.combine(first_day, time(), UTC).timestamp() * 1000)
+    dates = [first_day + timedelta(days=day) for day in range(days)]
+    described_at, last_day = (
+        int(datetime.combine(day, time(), UTC).timestamp() * 1000) for day in (dates[0], dates[-1])
+    )
     records = [
         dict(proposal.to_obj(simplified_structure=True))
-        for proposal in catalogue.proposals(shop, described_at)
+        for proposal in catalogue.proposals(shop, described_at, last_day)
     ]
+    statements = usage.statements(shop.queries, dates, seed)
     labels: list[Label] = []
     for table in shop.tables:
-        done = activity.simulate(table, first_day, days, cut, planned.get(table.urn, ()), seed)
+        done = activity.simulate(
+            table,
+            first_day,
+            days,
+            cut,
+            planned.get(table.urn, ()),
+            statements.get(table.urn, {}),
+            seed,
+        )
         records += done.records
         labels += done.labels
     return Sample(records, tuple(labels))

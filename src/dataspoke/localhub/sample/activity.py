@@ -1,7 +1,7 @@
 """Loads, profiles and queries of a table, day by day, with its faults in them."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -41,10 +41,17 @@ class _Load:
 
 
 def simulate(
-    table: Table, first_day: date, days: int, cut: datetime, faults: Sequence[Fault], seed: int
+    table: Table,
+    first_day: date,
+    days: int,
+    cut: datetime,
+    faults: Sequence[Fault],
+    statements: Mapping[int, list[str]],
+    seed: int,
 ) -> Activity:
-    """Return the operations and profiles of ``days`` days up to ``cut``.
+    """Return the operations, profiles and usage of ``days`` days up to ``cut``.
 
+    ``statements`` are those about the table, by the number of the day.
     The same seed and days give the same numbers wherever on the last day the cut lies.
     """
     series = table.series
@@ -91,7 +98,8 @@ def simulate(
             records.append(_profile(table, moment, rows_now, width, seen))
     for day, counted in queries.items():
         if _at(dates[day], timedelta(0)) <= min(cut, last):
-            records.append(_usage(table.urn, dates[day], counted))
+            texts = statements.get(day, [])
+            records.append(_usage(table.urn, dates[day], counted, texts))
     labels = [_label(table.urn, fault, times, loads, last) for fault in faults]
     return Activity(records, [label for label in labels if label.start <= last])
 
@@ -232,18 +240,17 @@ def _operation(urn: str, series: Series, moment: datetime, rows: int) -> dict[st
     )
 
 
-def _usage(urn: str, day: date, counted: Usage) -> dict[str, Any]:
-    return _proposal(
-        urn,
-        "datasetUsageStatistics",
-        {
-            "timestampMillis": int(_at(day, timedelta(0)).timestamp() * 1000),
-            "eventGranularity": {"unit": "DAY", "multiple": 1},
-            "partitionSpec": _FULL_TABLE,
-            "uniqueUserCount": counted.users,
-            "totalSqlQueries": counted.queries,
-        },
-    )
+def _usage(urn: str, day: date, counted: Usage, statements: list[str]) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "timestampMillis": int(_at(day, timedelta(0)).timestamp() * 1000),
+        "eventGranularity": {"unit": "DAY", "multiple": 1},
+        "partitionSpec": _FULL_TABLE,
+        "uniqueUserCount": counted.users,
+        "totalSqlQueries": counted.queries,
+    }
+    if statements:
+        value["topSqlQueries"] = statements
+    return _proposal(urn, "datasetUsageStatistics", value)
 
 
 def _profile(

@@ -1,5 +1,6 @@
 """The bookshop's catalogue: read from bookshop.toml, written as DataHub aspects."""
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -84,10 +85,20 @@ class Table:
     tags: tuple[str, ...]
     upstreams: tuple[str, ...]
     deprecated: str | None
+    replacement: str | None
     retired: int | None
     series: Series | None
     columns: tuple[Column, ...]
     key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement about some tables, and how often it runs on a day of the week."""
+
+    sql: str
+    reads: tuple[str, ...]
+    daily: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,7 @@ class Catalogue:
     terms: dict[str, str]
     tags: dict[str, list[str]]
     tables: tuple[Table, ...]
+    queries: tuple[Query, ...]
 
 
 def load() -> Catalogue:
@@ -115,6 +127,7 @@ def load() -> Catalogue:
         terms=content["terms"],
         tags=content["tags"],
         tables=tuple(_table(entry) for entry in content["dataset"]),
+        queries=tuple(_query(entry) for entry in content["query"]),
     )
 
 
@@ -131,11 +144,17 @@ def _table(entry: dict[str, Any]) -> Table:
         tags=tuple(entry.get("tags", ())),
         upstreams=tuple(_dataset_urn(upstream) for upstream in entry.get("from", ())),
         deprecated=entry.get("deprecated"),
+        replacement=_dataset_urn(entry["replacement"]) if "replacement" in entry else None,
         retired=entry.get("retired"),
         series=_series(entry["series"]) if "series" in entry else None,
         columns=tuple(_column(line) for line in entry["columns"].strip().splitlines()),
         key=entry.get("key"),
     )
+
+
+def _query(entry: dict[str, Any]) -> Query:
+    reads = tuple(_dataset_urn(dataset) for dataset in entry["reads"])
+    return Query(entry["sql"].strip(), reads, entry["day"])
 
 
 def _series(entry: dict[str, Any]) -> Series:
@@ -168,14 +187,38 @@ def _owner_urn(owner: str) -> str:
     return make_group_urn(owner[1:]) if owner.startswith("@") else make_user_urn(owner)
 
 
-def proposals(catalogue: Catalogue, time_ms: int) -> Iterator[MetadataChangeProposalWrapper]:
-    """Yield the aspects of every entity, referenced ones before the datasets that need them."""
+def proposals(
+    catalogue: Catalogue, time_ms: int, last_day_ms: int
+) -> Iterator[MetadataChangeProposalWrapper]:
+    """Yield the aspects of every entity, referenced ones before those that need them.
+
+    The entities are as of ``time_ms``; queries ran on the last day too.
+    """
     yield from _people(catalogue)
     yield from _vocabulary(catalogue)
     keys = {table.key: table for table in catalogue.tables if table.key is not None}
     for table in catalogue.tables:
         for aspect in _aspects(table, keys, time_ms):
             yield MetadataChangeProposalWrapper(entityUrn=table.urn, aspect=aspect)
+    for query in catalogue.queries:
+        # As DataHub's SDK names them: by what they say.
+        urn = f"urn:li:query:{hashlib.sha256(query.sql.encode()).hexdigest()}"
+        for aspect in _recorded(query, time_ms, last_day_ms):
+            yield MetadataChangeProposalWrapper(entityUrn=urn, aspect=aspect)
+
+
+def _recorded(query: Query, time_ms: int, last_day_ms: int) -> Iterator[Any]:
+    yield aspects.QueryPropertiesClass(
+        statement=aspects.QueryStatementClass(
+            value=query.sql, language=aspects.QueryLanguageClass.SQL
+        ),
+        source=aspects.QuerySourceClass.SYSTEM,
+        created=aspects.AuditStampClass(time=time_ms, actor=_SYSTEM),
+        lastModified=aspects.AuditStampClass(time=last_day_ms, actor=_SYSTEM),
+    )
+    yield aspects.QuerySubjectsClass(
+        subjects=[aspects.QuerySubjectClass(entity=urn) for urn in query.reads]
+    )
 
 
 def _people(catalogue: Catalogue) -> Iterator[MetadataChangeProposalWrapper]:
@@ -281,7 +324,12 @@ def _aspects(table: Table, keys: Mapping[str, Table], time_ms: int) -> Iterator[
             ]
         )
     if table.deprecated:
-        yield aspects.DeprecationClass(deprecated=True, note=table.deprecated, actor=_SYSTEM)
+        yield aspects.DeprecationClass(
+            deprecated=True,
+            note=table.deprecated,
+            actor=_SYSTEM,
+            replacement=table.replacement,
+        )
 
 
 def _schema(
