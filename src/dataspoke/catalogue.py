@@ -4,9 +4,13 @@ Pure: nothing here knows how it was fetched. Texts that the hub lacks are None; 
 it lacks are empty. Times are timezone-aware UTC.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+
+# DataHub's version 2 field paths carry types: [version=2.0].[type=struct].address.[type=string].zip
+_PATH_TYPE = re.compile(r"\[[^\]]*\]\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,11 @@ class Field:
     terms: tuple[str, ...] = ()
     type: str | None = None
     nullable: bool = False
+
+    @property
+    def name(self) -> str:
+        """The path as people write it, without the types that DataHub puts into some."""
+        return _PATH_TYPE.sub("", self.path)
 
 
 @dataclass(frozen=True, slots=True)
