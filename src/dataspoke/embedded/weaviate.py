@@ -145,6 +145,8 @@ class Weaviate:
             "RAFT_PORT": str(self._raft),
             "RAFT_INTERNAL_RPC_PORT": str(self._raft + 1),
             "RAFT_BOOTSTRAP_EXPECT": "1",
+            # No peer has to be waited for.
+            "RAFT_TIMEOUTS_MULTIPLIER": "1",
         }
         self.child = Child(
             "weaviate",
