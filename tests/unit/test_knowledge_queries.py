@@ -141,6 +141,10 @@ def on(left: str, right: str) -> tuple[object, ...]:
             {on("orders.order_id", "returns.order_id")},
         ),
         (
+            "select * from orders where not order_id in (select order_id from returns)",
+            {on("orders.order_id", "returns.order_id")},
+        ),
+        (
             "select * from orders o where exists "
             "(select 1 from items i where i.order_id = o.order_id)",
             {on("orders.order_id", "items.order_id")},

@@ -20,6 +20,8 @@ from dataspoke.urns import dataset_name, is_dataset, platform_of
 # Joins and filters that are kept of one dataset, and values that are kept of one filter.
 MAX_JOINS = MAX_FILTERS = 20
 _MAX_VALUES = 5
+# The commonest statements about a dataset: reading one takes a millisecond or more.
+_MAX_STATEMENTS = 50
 # Columns that identify somebody or something: a value of theirs is an example of nothing.
 _IDENTIFYING = re.compile(
     r"(^|_)(id|uuid|guid|key|email|e_?mail|phone|mobile|fax|iban|ssn|name|address|street|ip)$"
@@ -62,11 +64,11 @@ class Observed:
     filters: tuple[SampleFilter, ...] = ()
 
 
-def table_names(platform: str, queries: Iterable[Query]) -> frozenset[str]:
+def table_names(platform: str, queries: Sequence[Query]) -> frozenset[str]:
     """Return the last components of the names of all tables that the statements read."""
     return frozenset(
         parts[-1].casefold()
-        for query in queries
+        for query in queries[:_MAX_STATEMENTS]
         for parts in read_statement(query.statement, platform).tables
     )
 
@@ -121,7 +123,7 @@ def referred(
     found: set[str] = set()
     for urn, dataset in datasets.items():
         resolve = resolver(tables, urn)
-        for query in queries.get(urn, ()):
+        for query in queries.get(urn, ())[:_MAX_STATEMENTS]:
             for parts in read_statement(query.statement, dataset.platform).tables:
                 found.add(resolve(parts, dataset.platform) or urn)
     return frozenset(found - datasets.keys())
@@ -159,7 +161,7 @@ def _observed_of(
 ) -> Observed:
     joins: Counter[Join] = Counter()
     filters: dict[tuple[str, str], _Filter] = {}
-    for query in queries:
+    for query in queries[:_MAX_STATEMENTS]:
         seen_joins, seen_filters = joins_and_filters(
             query.statement, dataset.platform, resolve, known
         )

@@ -129,8 +129,10 @@ class _Reading:
                 if isinstance(left, exp.Column) and isinstance(right, exp.Column):
                     self._equal(number, self._column(left, scope), self._column(right, scope))
                     continue
-            if isinstance(part, exp.In) and (query := part.args.get("query")) is not None:
-                self._member(number, scope, part.this, query)
+            # What must not be in the other table is compared with it all the same.
+            member = part.this if isinstance(part, exp.Not) else part
+            if isinstance(member, exp.In) and (query := member.args.get("query")) is not None:
+                self._member(number, scope, member.this, query)
                 continue
             self._condition(scope, part)
 
