@@ -1,0 +1,297 @@
+"""From tables and a question to a text of limited length that a model writes SQL from. Pure.
+
+Everything that could be said has a priority; what is said is as much of it as there is room for.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dataspoke.catalogue import Dataset, Field
+from dataspoke.knowledge.dialects import dialect_of
+from dataspoke.knowledge.lexical import terms
+from dataspoke.knowledge.model import SampleFilter, Snapshot
+from dataspoke.knowledge.personal import personal_columns
+from dataspoke.knowledge.queries import column_sql
+from dataspoke.knowledge.sql_context import (
+    ContextColumn,
+    ContextJoin,
+    ContextTable,
+    ContextWarning,
+    SqlContext,
+)
+from dataspoke.urns import dataset_name, platform_of
+
+# Tokenisers of language models make 3.2 to 4 characters of such text into one token.
+CHARACTERS_PER_TOKEN = 3.0
+_TABLE_TEXT, _COLUMN_TEXT, _WARNING_TEXT = 160, 90, 200
+_MAX_FILTERS = 3
+_MAX_NAMED = 5
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Relevant:
+    """A table that may be part of the answer. ``score`` is 0 to 1, within one question."""
+
+    snapshot: Snapshot
+    score: float
+    warnings: tuple[ContextWarning, ...] = ()
+    bridging: bool = False
+
+
+def context_of(
+    question: str,
+    tables: Sequence[Relevant],
+    joins: Sequence[ContextJoin],
+    token_budget: int,
+    notice: str | None = None,
+) -> SqlContext:
+    """Return what fits into the budget of all that is known of these tables of one platform.
+
+    Keys and columns that share words with the question come before others, and these before
+    descriptions and filters; the least relevant table is left out first.
+    """
+    ordered = sorted(tables, key=lambda table: (-table.score, table.snapshot.dataset.urn))
+    items = sorted(_items(question, ordered, joins), key=lambda item: -item.priority)
+    fits, too_many = 0, len(items) + 1
+    # A longer list makes a longer text.
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        if tokens_of(_chosen(ordered, items[:middle], notice).text) <= token_budget:
+            fits = middle
+        else:
+            too_many = middle
+    return _chosen(ordered, items[:fits], notice)
+
+
+def tokens_of(text: str) -> int:
+    """Return how many tokens a text has, by a careful estimate."""
+    return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
+
+
+# --- what could be said ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """Something that could be said of a table; one of these, and the table alone where none is."""
+
+    priority: float
+    urn: str
+    column: str | None = None
+    description: bool = False
+    filter: SampleFilter | None = None
+    warning: ContextWarning | None = None
+    join: ContextJoin | None = None
+
+
+def _items(
+    question: str, tables: Sequence[Relevant], joins: Sequence[ContextJoin]
+) -> Iterator[_Item]:
+    asked = frozenset(terms(question))
+    scores = {table.snapshot.dataset.urn: table.score for table in tables}
+    joined: dict[str, set[str]] = {}
+    for join in joins:
+        if join.left in scores and join.right in scores:
+            joined.setdefault(join.left, set()).update(join.left_columns)
+            joined.setdefault(join.right, set()).update(join.right_columns)
+            priority = 0.97 * min(scores[join.left], scores[join.right])
+            yield _Item(priority, join.left, join=join)
+    for table in tables:
+        dataset, score = table.snapshot.dataset, table.score
+        urn = dataset.urn
+        yield _Item(score, urn)
+        if dataset.description:
+            yield _Item(0.9 * score, urn, description=True)
+        for warning in table.warnings:
+            yield _Item(0.96 * score, urn, warning=warning)
+        keys = {*dataset.primary_keys, *joined.get(urn, ())}
+        matches = {each.path: _match(asked, each) for each in dataset.fields}
+        for place, column in enumerate(dataset.fields):
+            match = matches[column.path]
+            worth = 0.98 if column.path in keys else 0.6 - 0.1 * place / len(dataset.fields)
+            worth = max(worth, 0.7 + 0.27 * match if match else 0.0)
+            yield _Item(worth * score, urn, column=column.path)
+            if column.description:
+                worth = 0.65 if match else 0.4
+                yield _Item(worth * score, urn, column=column.path, description=True)
+        for sample in table.snapshot.filters[:_MAX_FILTERS]:
+            worth = 0.68 if matches.get(sample.column) else 0.5
+            yield _Item(worth * score, urn, filter=sample)
+
+
+def _match(asked: frozenset[str], column: Field) -> float:
+    """Return how far the words of a column are those of the question, 0 to 1."""
+    named = frozenset(terms(column.name))
+    shared = len(asked & named) / len(named) if named else 0.0
+    said = asked.intersection(terms(column.description or ""))
+    return max(shared, min(0.5, 0.2 * len(said)))
+
+
+# --- what is said ---
+
+
+@dataclass(slots=True)
+class _Said:
+    described: bool = False
+    columns: set[str] = field(default_factory=set)
+    described_columns: set[str] = field(default_factory=set)
+    filters: list[SampleFilter] = field(default_factory=list)
+    warnings: list[ContextWarning] = field(default_factory=list)
+
+
+def _chosen(tables: Sequence[Relevant], items: Iterable[_Item], notice: str | None) -> SqlContext:
+    said: dict[str, _Said] = {}
+    joins: list[ContextJoin] = []
+    for item in items:
+        about = said.setdefault(item.urn, _Said())
+        if item.join is not None:
+            joins.append(item.join)
+        elif item.filter is not None:
+            about.filters.append(item.filter)
+        elif item.warning is not None:
+            about.warnings.append(item.warning)
+        elif item.column is None:
+            about.described = about.described or item.description
+        elif item.description:
+            about.described_columns.add(item.column)
+        else:
+            about.columns.add(item.column)
+    shown = [table for table in tables if table.snapshot.dataset.urn in said]
+    platform = platform_of(shown[0].snapshot.dataset.urn) if shown else None
+    dialect = dialect_of(platform) if platform else None
+    chosen = tuple(_table(table, said[table.snapshot.dataset.urn]) for table in shown)
+    left_out = tuple(
+        table.snapshot.dataset.urn for table in tables if table.snapshot.dataset.urn not in said
+    )
+    kept = tuple(join for join in joins if join.left in said and join.right in said)
+    text = _text(chosen, kept, left_out, platform, dialect)
+    return SqlContext(platform, dialect, chosen, kept, left_out, text, tokens_of(text), notice)
+
+
+def _table(table: Relevant, said: _Said) -> ContextTable:
+    dataset = table.snapshot.dataset
+    personal = personal_columns(dataset)
+    columns = tuple(
+        ContextColumn(
+            path=column.path,
+            name=column_sql(column.path, dataset.platform),
+            type=column.native_type or column.type,
+            description=_line(column.description, _COLUMN_TEXT)
+            if column.path in said.described_columns
+            else None,
+            key=column.path in dataset.primary_keys,
+            personal=column.path in personal,
+        )
+        for column in dataset.fields
+        if column.path in said.columns
+    )
+    return ContextTable(
+        urn=dataset.urn,
+        name=table_sql(dataset),
+        description=_line(dataset.description, _TABLE_TEXT) if said.described else None,
+        columns=columns,
+        left_out=len(dataset.fields) - len(columns),
+        filters=tuple(said.filters),
+        warnings=tuple(said.warnings),
+        bridging=table.bridging,
+    )
+
+
+def table_sql(dataset: Dataset) -> str:
+    """Return a table's name as a statement writes it, in quotes where it needs them."""
+    parts = dataset_name(dataset.urn).split(".")
+    return ".".join(column_sql(part, dataset.platform) for part in parts)
+
+
+def _line(text: str | None, most: int) -> str | None:
+    """Return the first sentences of a text that fit into one line, or as much of it as does."""
+    if not text or not text.strip():
+        return None
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    whole = ""
+    for sentence in _SENTENCE_END.split(line):
+        longer = f"{whole} {sentence}".strip()
+        if len(longer) > most:
+            break
+        whole = longer
+    return whole or line[: most - 1].rpartition(" ")[0] + "…"
+
+
+# --- the text ---
+
+
+def _text(
+    tables: Sequence[ContextTable],
+    joins: Sequence[ContextJoin],
+    left_out: Sequence[str],
+    platform: str | None,
+    dialect: str | None,
+) -> str:
+    if platform is None:
+        return ""
+    lines = [f"-- {dialect or platform.rpartition(':')[2]} SQL"]
+    names = {table.urn: table.name for table in tables}
+    for table in tables:
+        lines += _ddl(table)
+    if joins:
+        lines.append("-- Joins")
+        lines += [_join(join, names, platform) for join in joins]
+    if filtered := [table for table in tables if table.filters]:
+        lines.append("-- Conditions seen in queries")
+        lines += [
+            f"-- {table.name}: {'; '.join(each.predicate for each in table.filters)}"
+            for table in filtered
+        ]
+    if left_out:
+        named = ", ".join(dataset_name(urn) for urn in left_out[:_MAX_NAMED])
+        more = len(left_out) - _MAX_NAMED
+        lines.append(f"-- Not shown: {named}{f' and {more} more' if more > 0 else ''}")
+    return "\n".join(lines)
+
+
+def _ddl(table: ContextTable) -> Iterator[str]:
+    if table.description:
+        yield f"-- {table.description}"
+    for warning in table.warnings:
+        yield f"-- WARNING {_line(warning.text, _WARNING_TEXT)}"
+    yield f"CREATE TABLE {table.name} ("
+    keys = [column.name for column in table.columns if column.key]
+    rows = [f"{column.name}{f' {column.type}' if column.type else ''}" for column in table.columns]
+    if keys:
+        rows.append(f"PRIMARY KEY ({', '.join(keys)})")
+    remarks = [*(_remark(column) for column in table.columns), ""]
+    for number, row in enumerate(rows):
+        comma = "," if number < len(rows) - 1 else ""
+        remark = remarks[number]
+        yield f"  {row}{comma}{f' -- {remark}' if remark else ''}"
+    if table.left_out:
+        yield f"  -- {table.left_out} more column{'s' if table.left_out > 1 else ''}"
+    yield ");"
+
+
+def _remark(column: ContextColumn) -> str:
+    said = [column.description or ""]
+    if column.personal:
+        said.append("Personal data.")
+    return " ".join(filter(None, said))
+
+
+def _join(join: ContextJoin, names: Mapping[str, str], platform: str) -> str:
+    pairs = zip(join.left_columns, join.right_columns, strict=True)
+    equal = " AND ".join(
+        f"{names[join.left]}.{column_sql(left, platform)}"
+        f" = {names[join.right]}.{column_sql(right, platform)}"
+        for left, right in pairs
+    )
+    return f"-- {equal} ({_seen(join.count)})"
+
+
+def _seen(count: int) -> str:
+    if not count:
+        return "foreign key"
+    return f"seen {count} time{'s' if count > 1 else ''}"
