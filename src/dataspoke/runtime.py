@@ -147,7 +147,7 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
                 hub, store, compute, clock, settings.quality.alerts_per_fortnight
             ),
             health=HealthService(hub, store, clock),
-            index=IndexService(hub, store, vectors, embedder, settings.index.backfill_per_s),
+            index=IndexService(hub, store, vectors, embedder, clock, settings.index.backfill_per_s),
             search=SearchService(hub, vectors, embedder),
             operations=StatusService(
                 hub, store, jobs, vectors, {"redis": queue.ping}, _PROBE_TIMEOUT

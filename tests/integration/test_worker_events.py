@@ -94,7 +94,7 @@ async def world(database_url: str, valkey: Valkey) -> AsyncIterator[World]:
                     quality=quality,
                     runs=RunService(made.hub, made.store, feed, clock, quality),
                     health=HealthService(made.hub, made.store, clock),
-                    index=IndexService(made.hub, made.store, made.vectors, None),
+                    index=IndexService(made.hub, made.store, made.vectors, None, clock),
                     retention=RetentionService(made.store, RetentionSettings()),
                 ),
                 store=made.store,

@@ -38,11 +38,11 @@ class World:
 
     @property
     def index(self) -> IndexService:
-        return IndexService(self.hub, self.store, self.vectors, self.embedder)
+        return IndexService(self.hub, self.store, self.vectors, self.embedder, self.clock)
 
     @property
     def wordy_index(self) -> IndexService:
-        return IndexService(self.hub, self.store, self.vectors, None)
+        return IndexService(self.hub, self.store, self.vectors, None, self.clock)
 
     @property
     def finder(self) -> SearchService:

@@ -177,7 +177,7 @@ class Subgraph:
         hub: Any = Counted(self.hub, self.calls)
         store: Any = Counted(self.store, self.calls)
         vectors: Any = Counted(self.vectors, self.calls)
-        self.index = IndexService(hub, store, vectors, self.embedder)
+        self.index = IndexService(hub, store, vectors, self.embedder, self.clock)
         self.search = SearchService(hub, vectors, self.embedder)
         self.notifications = NotificationService(
             hub, store, self.clock, Channels() if channels is None else channels

@@ -7,16 +7,25 @@ from dataspoke.adapters.memory.clock import MemoryClock
 from dataspoke.adapters.memory.hub import MemoryHub
 from dataspoke.adapters.memory.store import MemoryStore
 from dataspoke.adapters.memory.vectors import MemoryVectors
+from dataspoke.catalogue import Dataset, Field, ForeignKey, Query
 from dataspoke.errors import DependencyUnavailable, InvalidInput
 from dataspoke.health.model import HealthScore
 from dataspoke.knowledge.documents import document_of
 from dataspoke.knowledge.indexing import Drift, IndexService
-from dataspoke.knowledge.model import SearchFilters, SearchMode, SearchPage, Snapshot, Vocabulary
+from dataspoke.knowledge.model import (
+    Join,
+    SampleFilter,
+    SearchFilters,
+    SearchMode,
+    SearchPage,
+    Snapshot,
+    Vocabulary,
+)
 from dataspoke.knowledge.search import MAX_QUESTION_CHARACTERS
 from dataspoke.ports.store import JobKind
 from dataspoke.ports.vectors import Entry
 from tests.support.embedding import SynonymEmbedder
-from tests.support.knowledge import ANY, World, dataset, urn_of
+from tests.support.knowledge import ANY, HIVE, World, dataset, urn_of
 
 DOWN = DependencyUnavailable("embedder", "The model is down.")
 
@@ -195,7 +204,7 @@ async def test_a_backfill_is_throttled_and_does_not_hold_up_what_changes(world: 
     assert await world.vectors.urns() == {urn_of("changed")}
     assert await world.store.waiting_index_requests() == 100
 
-    slow = IndexService(world.hub, world.store, world.vectors, None, backfill_per_s=0.5)
+    slow = IndexService(world.hub, world.store, world.vectors, None, world.clock, 0.5)
     await slow.backfill(None)
     assert len(await world.vectors.urns()) == 65
     (rest,) = world.store.open_jobs
@@ -402,3 +411,30 @@ async def test_a_dataset_that_was_removed_softly_is_known_and_not_found(world: W
     world.hub.delete(urn_of("orders"))
     await world.reindex(urn_of("orders"))
     assert await world.store.snapshot_urns() == frozenset()
+
+
+async def test_joins_are_learned_from_queries_and_foreign_keys(world: World) -> None:
+    orders = Dataset(
+        urn_of("shop.orders"),
+        "orders",
+        HIVE,
+        fields=(Field("id"), Field("buyer_id"), Field("state")),
+        foreign_keys=(ForeignKey(("buyer_id",), urn_of("shop.buyers"), ("id",)),),
+    )
+    buyers = Dataset(urn_of("shop.buyers"), "buyers", HIVE, fields=(Field("id"), Field("name")))
+    statement = (
+        "SELECT b.name FROM shop.orders o JOIN shop.buyers b ON o.buyer_id = b.id "
+        "WHERE o.state = 'PAID'"
+    )
+    asked = [Query(statement, 7, world.clock.now())]
+    world.hub.put(buyers)
+    world.hub.put(orders, queries=asked)
+    await world.reindex(orders.urn, buyers.urn)
+    snapshot = (await world.store.snapshots([orders.urn]))[orders.urn]
+    assert snapshot.joins == (Join(("buyer_id",), buyers.urn, ("id",), 7),)
+    assert snapshot.filters == (SampleFilter("state", "state = 'PAID'", 7),)
+    # That it was run more often is worth no work; that it is filtered by something else is.
+    world.hub.put(orders, queries=[replace(asked[0], count=9)])
+    assert await world.reconcile() == Drift(compared=2)
+    world.hub.put(orders, queries=[Query(statement.replace("state", "id"), 1, world.clock.now())])
+    assert await world.reconcile() == Drift(compared=2, snapshots=1)

@@ -1,17 +1,21 @@
 """Keeping snapshots and the search index in step with the hub."""
 
+import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataspoke.catalogue import Lineage, Reach
+from dataspoke.catalogue import Dataset, Lineage, Query, Reach
 from dataspoke.errors import DependencyError
 from dataspoke.knowledge.documents import document_of
 from dataspoke.knowledge.model import Document, Snapshot, Vocabulary
+from dataspoke.knowledge.queries import Observed, observed, referred, table_names
+from dataspoke.ports.clock import Clock
 from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Hub
 from dataspoke.ports.store import IndexRequest, JobKind, Lease, NewJob, Store, Transaction
@@ -27,6 +31,8 @@ _BATCHES_PER_JOB = 16
 _SLICE = 512
 # So many datasets downstream are looked at for the domains that use one.
 _CONSUMERS = 200
+# How far back queries count.
+_QUERIES_OF = timedelta(days=30)
 
 # Serves what has just changed; while it waits, a second joins it.
 REINDEX = NewJob(JobKind.REINDEX, dedupe_key=JobKind.REINDEX)
@@ -65,6 +71,7 @@ class IndexService:
         store: Store,
         vectors: Vectors,
         embedder: Embedder | None,
+        clock: Clock,
         backfill_per_s: float | None = None,
     ) -> None:
         """``backfill_per_s``: so many datasets of a back-fill a second at most, None for any."""
@@ -72,6 +79,7 @@ class IndexService:
         self._store = store
         self._vectors = vectors
         self._embedder = embedder
+        self._clock = clock
         self._backfill_per_s = backfill_per_s
 
     async def reindex(self, lease: Lease | None) -> None:
@@ -171,15 +179,20 @@ class IndexService:
         """Return what the hub says of these datasets now; those that it lacks are absent."""
         datasets = await self._hub.datasets([urn for urn in urns if is_dataset(urn)])
         there = list(datasets)
-        lineage = await self._hub.lineage(there)
-        reached = await self._hub.downstream(there, _CONSUMERS)
+        lineage, reached, seen = await asyncio.gather(
+            self._hub.lineage(there),
+            self._hub.downstream(there, _CONSUMERS),
+            self._observed(datasets),
+        )
         consumers = sorted({other for reach in reached.values() for other in reach.steps})
         domains = await self._store.domains_of(consumers)
         return {
             urn: Snapshot(
                 dataset,
                 lineage.get(urn, Lineage()),
-                consumers=tuple(
+                seen[urn].joins,
+                seen[urn].filters,
+                tuple(
                     sorted(
                         {
                             domains[other]
@@ -191,6 +204,22 @@ class IndexService:
             )
             for urn, dataset in datasets.items()
         }
+
+    async def _observed(self, datasets: Mapping[str, Dataset]) -> Mapping[str, Observed]:
+        """Return how these datasets are joined and filtered in the queries of late."""
+        since = self._clock.now() - _QUERIES_OF
+        ran = await self._hub.queries(list(datasets), since)
+        by_platform: dict[str, list[Query]] = defaultdict(list)
+        for urn, queries in ran.items():
+            by_platform[datasets[urn].platform] += queries
+        # Reading SQL takes a millisecond a statement: the loop must not wait for it.
+        names: set[str] = set()
+        for platform, queries in by_platform.items():
+            names |= await asyncio.to_thread(table_names, platform, queries)
+        tables = await self._store.tables(sorted(names))
+        others = await self._store.snapshots(sorted(referred(datasets, ran, tables)))
+        known = {urn: snapshot.dataset for urn, snapshot in others.items()}
+        return await asyncio.to_thread(observed, datasets, ran, tables, known)
 
     async def _serve(self, requests: Sequence[IndexRequest], vocabulary: Vocabulary) -> "_Served":
         versions = {request.urn: request.version for request in requests}
@@ -273,7 +302,7 @@ class IndexService:
         snapshots = await self._snapshots(urns)
         documents = _documents(snapshots, vocabulary)
         kept, stored = await self._store.snapshots(urns), await self._vectors.versions(urns)
-        outdated = {urn for urn in urns if kept.get(urn) != snapshots.get(urn)}
+        outdated = {urn for urn in urns if _essence(kept.get(urn)) != _essence(snapshots.get(urn))}
         unindexed = {
             urn
             for urn in documents.keys() | stored.keys()
@@ -313,6 +342,18 @@ def _documents(snapshots: Mapping[str, Snapshot], vocabulary: Vocabulary) -> Map
         for urn, snapshot in snapshots.items()
         if not snapshot.dataset.removed
     }
+
+
+def _essence(snapshot: Snapshot | None) -> Snapshot | None:
+    """Return a snapshot without what moves by itself and is worth no work: counts and times."""
+    if snapshot is None:
+        return None
+    return replace(
+        snapshot,
+        dataset=replace(snapshot.dataset, last_updated=None),
+        joins=tuple(sorted((replace(j, count=0) for j in snapshot.joins), key=astuple)),
+        filters=tuple(sorted((replace(f, count=0) for f in snapshot.filters), key=astuple)),
+    )
 
 
 def _passed_on(snapshot: Snapshot) -> tuple[str | None, tuple[str, ...]]:
