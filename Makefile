@@ -5,10 +5,10 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SHELL := /bin/bash
 
-.PHONY: setup install model demo test check unit contract integration e2e schema supergraph bench lock docs
+.PHONY: setup install model kafka demo test check unit contract integration e2e schema supergraph bench lock docs
 
-# What a user needs: packages, the gateway, the sentence model.
-setup: install gateway/node_modules/.installed model
+# What a user needs: packages, the gateway, the sentence model; and the Kafka of the tests.
+setup: install gateway/node_modules/.installed model kafka
 
 # The packages are synchronised when the lock changed; the project itself each time, as a new file
 # is seen only then.
@@ -32,6 +32,9 @@ gateway/node_modules/.installed: gateway/package-lock.json gateway/package.json 
 
 model: install
 	@$(BIN)/python -m dataspoke.embedded.model
+
+kafka: install
+	@$(BIN)/python -m dataspoke.embedded.kafka
 
 demo: setup
 	@$(BIN)/dataspoke demo
