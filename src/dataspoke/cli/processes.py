@@ -7,6 +7,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from dataspoke.settings import Settings
 
 if TYPE_CHECKING:
     from dataspoke.localhub.access import User
+    from dataspoke.localhub.storage import Storage
 
 _SHUTDOWN_GRACE_S = 5
 
@@ -109,6 +111,7 @@ async def _work(settings: Settings) -> None:
             settings.worker,
             entries(settings.schedule),
             stop,
+            runtime.changes,
         )
 
 
@@ -125,6 +128,9 @@ def hub(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    kafka: Annotated[
+        str, typer.Option(help="Broker (host:port) to publish the change log to; none if empty.")
+    ] = "",
 ) -> None:
     """Run the stand-in for DataHub alone: for demo and tests, never in place of a DataHub.
 
@@ -148,7 +154,16 @@ def hub(
             access_log=False,
             timeout_graceful_shutdown=_SHUTDOWN_GRACE_S,
         )
-        asyncio.run(_listen(config))
+        asyncio.run(_serve_hub(config, storage, kafka))
+
+
+async def _serve_hub(config: uvicorn.Config, storage: "Storage", kafka: str) -> None:
+    async with AsyncExitStack() as stack:
+        if kafka:
+            from dataspoke.localhub.publisher import Publisher
+
+            await stack.enter_async_context(Publisher(storage, kafka).running())
+        await _listen(config)
 
 
 def _made_up_users() -> "Mapping[str, User]":

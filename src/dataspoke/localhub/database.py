@@ -32,6 +32,8 @@ create table if not exists events (
   system_metadata text not null, headers text not null, created_ms integer not null,
   actor text not null);
 create index if not exists events_by_topic on events (topic, position);
+create table if not exists published (
+  topic text primary key, position integer not null) without rowid;
 """
 
 # SQLite takes at most this many parameters in every build of it.

@@ -122,6 +122,15 @@ class Storage(ReadOnlyStorage):
                     self._delete_aspect(Proposal(source, aspect, None, Change.DELETE), write)
         return edges
 
+    def published(self, topic: Topic) -> int:
+        """Return the position of the last change that is in the broker; 0 for none."""
+        rows = self._database.rows("select position from published where topic = ?", topic)
+        return int(rows[0][0]) if rows else 0
+
+    def note_published(self, topic: Topic, position: int) -> None:
+        """Remember that the changes up to a position are in the broker."""
+        self._database.run("insert or replace into published values (?, ?)", topic, position)
+
     @contextmanager
     def _writing(self, actor: str) -> Iterator[_Write]:
         with self._database.transaction():
