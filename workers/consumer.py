@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,11 +15,12 @@ from dataspoke.errors import (
 )
 from dataspoke.health.service import AUDIT_BATCH, audit_job
 from dataspoke.knowledge.indexing import REINDEX
+from dataspoke.ports.changes import ChangeLog, Group, Kept, Member, Partition
 from dataspoke.ports.hub import EventPage, Hub, MetadataEvent, RejectedEvent, Topic
 from dataspoke.ports.store import JobKind, NewJob, Store, Transaction
 from dataspoke.quality.runs import scan_all_job
 from dataspoke.quality.service import scan_job
-from dataspoke.workers.events import Plan, as_text, plan
+from dataspoke.workers.events import Plan, as_text, plan, share
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +40,14 @@ _CATCH_UP = (
 )
 
 
+# What each group follows, and the job that finds everything it could have been told of.
+_FOLLOWED: Mapping[Group, tuple[Sequence[Topic], NewJob]] = {
+    Group.VECTOR_SYNC: ((Topic.VERSIONED,), _CATCH_UP[0]),
+    Group.QUALITY_MONITOR: ((Topic.VERSIONED, Topic.TIMESERIES), _CATCH_UP[2]),
+    Group.NOTIFICATION: ((Topic.VERSIONED,), _CATCH_UP[1]),
+}
+
+
 class EventConsumer:
     """Turns changes into index requests and jobs, in one transaction with the stream's cursor.
 
@@ -51,7 +61,7 @@ class EventConsumer:
         self._hub = hub
         self._store = store
         self._wait = wait
-        self._on_jobs = on_jobs
+        self._intake = _Intake(store, on_jobs)
 
     async def begin(self) -> None:
         """Take a starting point in every stream that has none.
@@ -89,23 +99,118 @@ class EventConsumer:
     async def _take(
         self, topic: Topic, page: EventPage, previous: str | None, jobs: Sequence[NewJob] = ()
     ) -> None:
-        planned = plan(page.events)
         try:
-            try:
-                await self._save(topic, page, previous, planned, jobs)
-            except (Conflict, DependencyTimeout, DependencyUnavailable):
-                raise
-            except Exception:
-                _log.exception("%s: a page of events failed, taking them one by one", topic)
-                rejected = await self._take_singly(page.events)
-                left = replace(page, rejected=(*page.rejected, *rejected))
-                await self._save(topic, left, previous, Plan(), jobs)
+            await self._intake.take(topic, page, previous, plan, jobs)
         except Conflict:
             _log.debug("%s: another worker took these events", topic)
-            return
+
+
+class GroupConsumer:
+    """Does a group's share of the work, one partition's cursor at a time.
+
+    The cursors in the store are the truth about what is done. Where another worker has moved one,
+    as the broker gave it the partition, what this one did is rolled back; it joins anew.
+    """
+
+    def __init__(
+        self, group: Group, log: ChangeLog, store: Store, on_jobs: Callable[[timedelta], None]
+    ) -> None:
+        self._group = group
+        self._log = log
+        self._store = store
+        self._intake = _Intake(store, on_jobs)
+        self._topics, self._catch_up = _FOLLOWED[group]
+        self._joined = AsyncExitStack()
+        self._member: Member | None = None
+        self._cursors: dict[Partition, str] = {}
+
+    async def step(self) -> None:
+        """Wait for the next changes of this worker's partitions, take and acknowledge them.
+
+        It stays a member until something fails, and joins again at the next step.
+        """
+        try:
+            if self._member is None:
+                member = self._log.join(self._group, self._topics, self._begin)
+                self._member = await self._joined.enter_async_context(member)
+            for partition, page in await self._member.receive(_PAGE):
+                await self._take(partition, page)
+                await self._member.acknowledge(partition, page)
+        except BaseException:
+            self._member = None
+            self._cursors.clear()
+            await self._joined.aclose()
+            raise
+
+    async def _take(self, partition: Partition, page: EventPage) -> None:
+        previous = self._cursors[partition]
+        await self._intake.take(self._stream(partition), page, previous, self._plan)
+        self._cursors[partition] = page.cursor
+
+    async def _begin(self, partition: Partition, kept: Kept) -> int:
+        """Return where this group stands in a partition.
+
+        Where it has no place in it, or what follows that was deleted, it begins at the end, and
+        all is looked through.
+        """
+        stream = self._stream(partition)
+        cursor = await self._store.cursor(stream)
+        if cursor is None or not kept.first <= int(cursor) <= kept.end:
+            if cursor is not None:
+                _log.warning(
+                    "%s starts anew, all is looked through: it stood at %s, and the broker keeps "
+                    "%d to %d",
+                    stream,
+                    cursor,
+                    *kept,
+                )
+            async with self._store.transaction() as tx:
+                await tx.save_cursor(stream, str(kept.end), cursor)
+                # The first full scan of a new installation is then the same job.
+                await tx.add_jobs([replace(self._catch_up, delay=_GATHER_MEASURES)])
+            cursor = str(kept.end)
+        self._cursors[partition] = cursor
+        return int(cursor)
+
+    def _plan(self, events: Sequence[MetadataEvent]) -> Plan:
+        return share(plan(events), self._group)
+
+    def _stream(self, partition: Partition) -> str:
+        return f"{self._group}/{partition.topic}/{partition.number}"
+
+
+class _Intake:
+    """Saves what changes ask for together with the place up to which that is done."""
+
+    def __init__(self, store: Store, on_jobs: Callable[[timedelta], None]) -> None:
+        self._store = store
+        self._on_jobs = on_jobs
+
+    async def take(
+        self,
+        stream: str,
+        page: EventPage,
+        previous: str | None,
+        plan: Callable[[Sequence[MetadataEvent]], Plan],
+        jobs: Sequence[NewJob] = (),
+    ) -> None:
+        """Take a page, and what cannot be taken to the dead letters.
+
+        Raises Conflict, having done nothing, where the stream's cursor is not at ``previous``.
+        """
+        planned = plan(page.events)
+        try:
+            await self._save(stream, page, previous, planned, jobs)
+        except (Conflict, DependencyTimeout, DependencyUnavailable):
+            raise
+        except Exception:
+            _log.exception("%s: a page of events failed, taking them one by one", stream)
+            rejected = await self._take_singly(page.events, plan)
+            left = replace(page, rejected=(*page.rejected, *rejected))
+            await self._save(stream, left, previous, Plan(), jobs)
         for delay, is_needed in (
-            (_GATHER, True),
-            (_GATHER_MEASURES, planned.scan),
+            (_GATHER, bool(planned.index or planned.audit)),
+            (_GATHER_MEASURES, bool(planned.scan)),
             (_GATHER_NAMES, planned.reconcile),
         ):
             if is_needed:
@@ -113,7 +218,7 @@ class EventConsumer:
 
     async def _save(
         self,
-        topic: Topic,
+        stream: str,
         page: EventPage,
         previous: str | None,
         planned: Plan,
@@ -122,13 +227,17 @@ class EventConsumer:
         async with self._store.transaction() as tx:
             await _apply(tx, planned, jobs)
             for text, error in (*page.rejected, *planned.rejected):
-                await tx.reject_event(topic, text, error)
-            await tx.save_cursor(topic, page.cursor, previous)
+                await tx.reject_event(stream, text, error)
+            await tx.save_cursor(stream, page.cursor, previous)
         rejected = len(page.rejected) + len(planned.rejected)
         if rejected:
-            _log.warning("%s: %d events could not be read and were kept aside", topic, rejected)
+            _log.warning("%s: %d events could not be read and were kept aside", stream, rejected)
 
-    async def _take_singly(self, events: Sequence[MetadataEvent]) -> list[RejectedEvent]:
+    async def _take_singly(
+        self,
+        events: Sequence[MetadataEvent],
+        plan: Callable[[Sequence[MetadataEvent]], Plan],
+    ) -> list[RejectedEvent]:
         """Take each event by itself; returns those that fail."""
         rejected = []
         for event in events:

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+from dataspoke.ports.changes import Group
 from dataspoke.ports.hub import MetadataEvent, RejectedEvent
 from dataspoke.urns import is_dataset
 
@@ -22,6 +23,7 @@ _DESCRIBING = frozenset(
         "ownership",
         "schemaMetadata",
         "status",
+        "upstreamLineage",
     }
 )
 # A dataset that comes, goes or comes back takes its verdicts along; a deprecated one may be late.
@@ -75,6 +77,17 @@ def plan(events: Sequence[MetadataEvent]) -> Plan:
             reconcile = reconcile or named or event.change == _DELETE
     in_order = tuple(sorted(described))
     return Plan(in_order, in_order, tuple(sorted(measured)), reconcile, tuple(rejected))
+
+
+def share(planned: Plan, group: Group) -> Plan:
+    """Return what of a plan is a group's to do; together the groups do all of it."""
+    match group:
+        case Group.VECTOR_SYNC:
+            return replace(planned, audit=(), scan=())
+        case Group.QUALITY_MONITOR:
+            return replace(planned, index=(), audit=(), reconcile=False)
+        case Group.NOTIFICATION:
+            return replace(planned, index=(), scan=(), reconcile=False)
 
 
 def as_text(event: MetadataEvent) -> str:

@@ -7,11 +7,12 @@ from datetime import timedelta
 from functools import partial
 
 from dataspoke.errors import DependencyRejected
+from dataspoke.ports.changes import ChangeLog, Group
 from dataspoke.ports.hub import Hub, Topic
 from dataspoke.ports.queue import Queue, WakeUps
 from dataspoke.ports.store import JobKind, Jobs, Store
 from dataspoke.settings import WorkerSettings
-from dataspoke.workers.consumer import EventConsumer
+from dataspoke.workers.consumer import EventConsumer, GroupConsumer
 from dataspoke.workers.jobs import Work
 from dataspoke.workers.relay import Relay
 from dataspoke.workers.repeat import repeat, succeed
@@ -34,11 +35,13 @@ async def run(
     settings: WorkerSettings,
     schedule: Sequence[Entry],
     stop: asyncio.Event,
+    changes: ChangeLog | None = None,
 ) -> None:
     """Run jobs, follow the hub's events and keep the schedules until ``stop`` is set.
 
-    While store, queue or hub are down it waits and goes on afterwards. At the end running jobs
-    get a few seconds; what is not done by then is given back for another worker.
+    The hub is polled for its events where there is no ``changes``. While store, queue, hub or
+    broker are down it waits and goes on afterwards. At the end running jobs get a few seconds; what
+    is not done by then is given back for another worker.
     """
     relay = Relay(jobs, queue)
     runner = Runner(jobs, work, settings, relay.hurry)
@@ -54,13 +57,20 @@ async def run(
             # Full scans have to do until the hub hands out its events.
             _log.error("The hub refuses its events: %s", error.public_message)
 
-    async def follow_and_scan() -> None:
+    async def poll_and_scan() -> None:
         # The starting points in the streams come before the first full scan, so that no change
         # falls between the two.
         await succeed("beginning of events", begin)
         async with asyncio.TaskGroup() as loops:
             for topic in Topic:
                 loops.create_task(repeat(topic, partial(consumer.step, topic)))
+            loops.create_task(repeat("schedule", clock.step))
+
+    async def follow_and_scan(log: ChangeLog) -> None:
+        async with asyncio.TaskGroup() as loops:
+            for group in Group:
+                member = GroupConsumer(group, log, store, relay.hurry)
+                loops.create_task(repeat(group, member.step))
             loops.create_task(repeat("schedule", clock.step))
 
     receive = partial(wake_ups.receive, runner.begin, settings.concurrency)
@@ -70,7 +80,7 @@ async def run(
             started = [
                 loops.create_task(repeat("wake-ups", receive)),
                 loops.create_task(repeat("relay", relay.step)),
-                loops.create_task(follow_and_scan()),
+                loops.create_task(follow_and_scan(changes) if changes else poll_and_scan()),
             ]
             await stop.wait()
             for loop in started:

@@ -1,7 +1,7 @@
 """The one composition root: builds adapters and services from settings."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,7 @@ import httpx
 from dataspoke.adapters.arq import ArqQueue
 from dataspoke.adapters.datahub.hub import DataHub
 from dataspoke.adapters.embedders import LocalEmbedder, OpenAIEmbedder
+from dataspoke.adapters.kafka import open_change_log
 from dataspoke.adapters.notifiers.channels import open_channels
 from dataspoke.adapters.postgres import migrate
 from dataspoke.adapters.postgres.engine import create_engine
@@ -26,6 +27,7 @@ from dataspoke.errors import ConfigurationError
 from dataspoke.health.service import HealthService
 from dataspoke.knowledge.indexing import IndexService
 from dataspoke.knowledge.search import SearchService
+from dataspoke.ports.changes import ChangeLog
 from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Hub
 from dataspoke.ports.queue import Queue, WakeUps
@@ -60,9 +62,14 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a process works with; ``embedder`` is None where search goes by words only."""
+    """What a process works with.
+
+    ``embedder`` is None where search goes by words only, ``changes`` where the hub is polled for
+    them.
+    """
 
     hub: Hub
+    changes: ChangeLog | None
     store: Store
     jobs: Jobs
     vectors: Vectors
@@ -97,6 +104,11 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
         stack.push_async_callback(engine.dispose)
         store, jobs, vectors = PostgresStore(engine), PostgresJobs(engine), PostgresVectors(engine)
         hub = await stack.enter_async_context(DataHub.open(settings.hub))
+        changes = None
+        if settings.events.kind == "kafka":
+            changes = await stack.enter_async_context(
+                open_change_log(settings.events, settings.hub)
+            )
         queue = await stack.enter_async_context(ArqQueue(settings.redis))
         feed = await stack.enter_async_context(RedisFeed(settings.redis))
         run_feed = await stack.enter_async_context(RedisFeed(settings.redis, name="runs"))
@@ -112,8 +124,12 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
         notifications = NotificationService(hub, store, clock, channels)
         rules = RuleService(hub, store, warehouses, clock)
         quality = QualityService(hub, store, feed, compute, clock, rules, settings.quality)
+        probes: dict[str, Callable[[], Awaitable[object]]] = {"redis": queue.ping}
+        if changes is not None:
+            probes["kafka"] = changes.ping
         yield Runtime(
             hub=hub,
+            changes=changes,
             store=store,
             jobs=jobs,
             vectors=vectors,
@@ -149,9 +165,7 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             health=HealthService(hub, store, clock),
             index=IndexService(hub, store, vectors, embedder, clock, settings.index.backfill_per_s),
             search=SearchService(hub, vectors, embedder),
-            operations=StatusService(
-                hub, store, jobs, vectors, {"redis": queue.ping}, _PROBE_TIMEOUT
-            ),
+            operations=StatusService(hub, store, jobs, vectors, probes, _PROBE_TIMEOUT),
             retention=RetentionService(store, settings.retention),
         )
 

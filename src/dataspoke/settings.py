@@ -100,6 +100,40 @@ class HubSettings(_Section):
     )
 
 
+class EventSettings(_Section):
+    """How changes of metadata are heard of. See docs/events.md."""
+
+    kind: Literal["poll", "kafka"] = Field(
+        default="poll", description="DataHub's events API, or the Kafka that it writes to."
+    )
+    bootstrap_servers: str = Field(
+        default="", description="Brokers of that Kafka: host:port, separated by commas."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How to speak to the brokers."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="How to log in with SASL."
+    )
+    sasl_username: str = Field(default="", description="User to log in as with SASL.")
+    sasl_password: SecretStr = Field(default=SecretStr(""), description="The user's password.")
+    ssl_ca: str = Field(
+        default="",
+        description="File of the authorities that vouch for the brokers; the system's if empty.",
+    )
+    registry_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Schema registry of the topics; that in DataHub's GMS if empty.",
+    )
+    versioned_topic: str = Field(
+        default="MetadataChangeLog_Versioned_v1", description="Topic of changes of aspects."
+    )
+    timeseries_topic: str = Field(
+        default="MetadataChangeLog_Timeseries_v1",
+        description="Topic of profiles, usage and operations.",
+    )
+
+
 class StoreSettings(_Section):
     """PostgreSQL with the pgvector extension."""
 
@@ -379,6 +413,7 @@ class Settings(BaseSettings):
         default="development", description="Production refuses the defaults of development."
     )
     hub: HubSettings = HubSettings()
+    events: EventSettings = EventSettings()
     store: StoreSettings = StoreSettings()
     redis: RedisSettings = RedisSettings()
     embedder: EmbedderSettings = EmbedderSettings()

@@ -1,4 +1,4 @@
-"""The metadata change log, as DataHub's events API hands it out. Pure."""
+"""The metadata change log, as DataHub's events API and its Kafka topics hold it. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,9 @@ import orjson
 from dataspoke.adapters.datahub.aspects import RUN_ID
 from dataspoke.errors import DependencyRejected
 from dataspoke.ports.hub import EventPage, MetadataEvent, RejectedEvent
+
+# What ``event_of`` raises for what is no change.
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def page_of(answer: Any) -> EventPage:
@@ -27,16 +30,22 @@ def page_of(answer: Any) -> EventPage:
     rejected: list[RejectedEvent] = []
     for text in texts:
         try:
-            event = _event(orjson.loads(text))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            event = event_of(orjson.loads(text))
+        except UNREADABLE as error:
             rejected.append(RejectedEvent(text, f"Not a MetadataChangeLog: {error}"))
         else:
-            if event.run_id != RUN_ID:
+            if not is_own(event):
                 events.append(event)
     return EventPage(cursor, tuple(events), tuple(rejected))
 
 
-def _event(log: Any) -> MetadataEvent:
+def is_own(event: MetadataEvent) -> bool:
+    """Tell whether DataSpoke itself made this change."""
+    return event.run_id == RUN_ID
+
+
+def event_of(log: Any) -> MetadataEvent:
+    """Return a MetadataChangeLog as the port's event; raises what is in UNREADABLE."""
     system_metadata, created = _value(log.get("systemMetadata")), _value(log.get("created"))
     return MetadataEvent(
         urn=_text(log, "entityUrn"),
