@@ -525,7 +525,7 @@ async def test_calls_take_as_many_statements_for_one_document_as_for_fifty(
 
     one, fifty = await statements(entries[:1]), await statements(entries)
     assert one == fifty
-    assert one[1:5] == [1, 2, 2, 2]
+    assert one[1:5] == [1, 3, 2, 2]
 
 
 async def test_a_server_that_is_down_is_told_by_the_name_of_the_port() -> None:

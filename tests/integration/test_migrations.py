@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CreateIndex
 
 from dataspoke.adapters.postgres import migrate
-from dataspoke.adapters.postgres.tables import metadata, nearest_index
+from dataspoke.adapters.postgres.tables import group_vectors, metadata, nearest_index
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.errors import ConfigurationError, DependencyUnavailable
 from tests.support.databases import new_database
@@ -51,7 +51,7 @@ async def test_the_index_of_a_model_is_no_difference(empty_url: str) -> None:
     await migrate.upgrade(empty_url)
     engine = create_async_engine(empty_url)
     async with engine.begin() as connection:
-        await connection.execute(CreateIndex(nearest_index("it's 100 %@384", 384)))
+        await connection.execute(CreateIndex(nearest_index(group_vectors, "it's 100 %@384", 384)))
     await engine.dispose()
     await migrate._run(empty_url, command.check)
 

@@ -25,6 +25,12 @@ def create_engine(settings: StoreSettings) -> AsyncEngine:
                 "application_name": "dataspoke",
                 "statement_timeout": limit_ms,
                 "idle_in_transaction_session_timeout": limit_ms,
+                # Compiling a statement takes longer than any of ours runs.
+                "jit": "off",
+                # A walk through vectors looks at so many at once, and goes on where filters keep
+                # too few of them. They come slightly out of order, which loses fewer.
+                "hnsw.ef_search": "100",
+                "hnsw.iterative_scan": "relaxed_order",
             },
         },
     )

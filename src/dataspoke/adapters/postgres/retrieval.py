@@ -1,262 +1,269 @@
-"""The statements that find documents by words and by vector."""
+"""The statements that find documents by words and by vector.
+
+Putting such a statement together takes longer than running it. So the text of each form is made
+once; a search gives it its values.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum, auto
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import (
-    ARRAY,
+    REAL,
+    BindParameter,
     ColumnElement,
+    Dialect,
     Double,
     FromClause,
+    Integer,
     Select,
     Subquery,
+    Table,
     Text,
     any_,
-    case,
+    bindparam,
     cast,
+    false,
     func,
+    join,
     literal,
+    literal_column,
     null,
     select,
     true,
     union_all,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
-from dataspoke.adapters.postgres.tables import document_contents, documents, postings
+from dataspoke.adapters.postgres.rows import ATTRIBUTES
+from dataspoke.adapters.postgres.tables import (
+    dataset_vectors,
+    document_totals,
+    documents,
+    group_vectors,
+    postings,
+    term_counts,
+)
 from dataspoke.knowledge.lexical import K1, B, rarity
 from dataspoke.knowledge.model import SearchFilters
 
 # Looking up one term of one document takes as long as reading so many postings in a row.
 _LOOKUP_COST = 20
-# So many documents are looked up one by one to see whether they pass a filter; for more, all that
-# pass are read first.
-_LOOKED_UP_TO = 5_000
-# How many near ones HNSW keeps in view: the least that is asked for, and pgvector's limit.
-_VIEW_MIN, _VIEW_MAX = 64, 1000
+# What passes the filters is counted so far: above that the number makes no difference.
+COUNTED_UP_TO = 10_000
+# So many statements are kept. One for each set of filters that are used together, each depth of
+# retrieval, and each way.
+_FORMS = 1_000
+_DIALECT: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]
 
 
-@dataclass(frozen=True, slots=True)
-class Shortcut:
-    """Documents to score in place of all that hold a term.
+class Prepared(NamedTuple):
+    """The text of a statement, the names of what belongs to $1, $2, …, and what is fixed of it."""
 
-    Any other has a rank below ``bound``; 0 means that there is no other.
+    text: str
+    names: tuple[str, ...]
+    fixed: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, statement: Select[Any]) -> "Prepared":
+        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        return cls(str(compiled), tuple(compiled.positiontup or ()), compiled.params)
+
+    def arguments(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        given = {**self.fixed, **values}
+        return tuple(given[name] for name in self.names)
+
+
+class Space(NamedTuple):
+    """The vectors that can be compared: those of one model."""
+
+    model: str
+    dimensions: int
+
+
+class Form(NamedTuple):
+    """What the text of a search depends on, besides the way of searching.
+
+    ``filtered`` names the filters that are set.
     """
 
-    documents: Select[Any]
-    bound: float
+    filtered: tuple[str, ...]
+    worded: bool
+    space: Space | None
+    limit: int
 
-    def settles(self, ranks: Sequence[float], limit: int) -> bool:
-        """Tell whether these are the best ``limit`` of all documents, too."""
-        return not self.bound or (len(ranks) == limit and min(ranks) >= self.bound)
+
+def filtered(filters: SearchFilters) -> tuple[str, ...]:
+    """Return the names of the filters that are set, as in ``Form``."""
+    return tuple(name for name in SearchFilters.__dataclass_fields__ if getattr(filters, name))
+
+
+class Scan(Enum):
+    """Which documents are ranked by words."""
+
+    ALL = auto()  # all that hold a term
+    PASSING = auto()  # the few that pass the filters
+    TELLING = auto()  # those that hold a telling term
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The terms of a question that some document holds, and in how many, the rarest first."""
+    """The terms of a question that some document holds, by id, the rarest first."""
 
-    documents_with: Mapping[str, int]
-    rarities: Mapping[str, float]
+    documents_with: Mapping[int, int]
+    documents: int
     mean_length: float
 
     @classmethod
-    def of(cls, counts: Mapping[str, int], documents: int, length: float) -> "Words":
-        documents_with = dict(sorted(counts.items(), key=lambda item: item[1]))
-        rarities = {term: rarity(count, documents) for term, count in documents_with.items()}
-        return cls(documents_with, rarities, length / max(1, documents))
+    def of(cls, counts: Mapping[int, int], documents: int, length: float) -> "Words":
+        rarest_first = dict(sorted(counts.items(), key=lambda item: item[1]))
+        return cls(rarest_first, documents, length / max(1, documents))
 
-    def shortcut(self, filters: SearchFilters, matching: int | None, limit: int) -> Shortcut | None:
-        """Return what saves reading all postings; None where that is the quickest.
+    @property
+    def rarities(self) -> list[float]:
+        return [rarity(count, self.documents) for count in self.documents_with.values()]
+
+    def values(self, plan: "Plan | None" = None) -> Mapping[str, Any]:
+        """Return what the statements that rank by words are given."""
+        ids, rarities, telling = (
+            list(self.documents_with),
+            self.rarities,
+            plan.telling if plan else 0,
+        )
+        return {
+            "asked": ids,
+            "asked_rarities": rarities,
+            "telling": ids[:telling],
+            "telling_rarities": rarities[:telling],
+            "common": ids[telling:],
+            "common_rarities": rarities[telling:],
+            "bound": plan.bound if plan else 0.0,
+            "by_length": K1 * B / self.mean_length,
+        }
+
+    def plan(self, matching: int | None, limit: int) -> "Plan":
+        """Return how to find the best ``limit`` with the least reading.
 
         ``matching``: how many documents pass the filters, None where they are many.
         """
-        most = sum(self.documents_with.values()) / (_LOOKUP_COST * max(1, len(self.rarities)))
+        counts, rarities = list(self.documents_with.values()), self.rarities
+        most = sum(counts) / (_LOOKUP_COST * max(1, len(counts)))
         if matching is not None and matching < most:
-            passing = select(documents.c.id.label("document_id")).where(*matches(filters))
-            return Shortcut(passing, bound=0)
+            return Plan(Scan.PASSING)
         # A document without the telling terms gets at most so much from the others, however often
         # it holds them (MaxScore: Turtle and Flood 1995). They are few enough to be outweighed by
         # one telling term; whether they are is seen from the ranks.
-        telling = list(self.documents_with)
-        enough = [term for term in telling if self.documents_with[term] >= limit]
-        bound, outweighed = 0.0, self.rarities[enough[0]] if enough else 0.0
-        while telling and bound + (K1 + 1) * self.rarities[telling[-1]] <= outweighed:
-            bound += (K1 + 1) * self.rarities[telling.pop()]
-        if not bound or sum(self.documents_with[term] for term in telling) >= most:
-            return None
-        holding = select(postings.c.document_id).where(among(postings.c.term, telling))
-        return Shortcut(_passing(holding, filters).distinct(), bound)
-
-    def best(
-        self, filters: SearchFilters, limit: int, shortcut: Shortcut | None
-    ) -> Select[tuple[int]]:
-        if shortcut is not None:
-            some = shortcut.documents.subquery()
-            rank = self.rank_of(some.c.document_id)
-            ranked = select(some.c.document_id, rank.label("rank")).order_by(
-                rank.desc().nulls_last(), some.c.document_id
-            )
-            best = ranked.limit(limit).subquery()
-            return select(best.c.document_id).where(best.c.rank.is_not(None))
-        asked = self._asked()
-        found = select(postings.c.document_id).join(asked, postings.c.term == asked.c.term)
-        if sum(self.documents_with.values()) > _LOOKED_UP_TO and matches(filters):
-            # Of its own accord PostgreSQL, which takes every term for a rare one, looks them up.
-            passing = select(documents.c.id).where(*matches(filters)).cte("passing")
-            found = found.join(
-                passing.prefix_with("MATERIALIZED"), postings.c.document_id == passing.c.id
-            )
-        else:
-            found = _passing(found, filters)
-        return (
-            found.group_by(postings.c.document_id)
-            .order_by(self._rank(asked).desc(), postings.c.document_id)
-            .limit(limit)
-        )
-
-    def rank_of(self, document_id: ColumnElement[int]) -> ColumnElement[float | None]:
-        """The rank of one document; NULL where it holds none of the terms."""
-        asked = self._asked()
-        return (
-            select(self._rank(asked))
-            .select_from(asked)
-            .join(postings, postings.c.term == asked.c.term)
-            .where(postings.c.document_id == document_id)
-            .scalar_subquery()
-        )
-
-    def _asked(self) -> Subquery:
-        terms, rarities = list(self.rarities), list(self.rarities.values())
-        return select(
-            func.unnest(literal(terms, ARRAY(Text))).label("term"),
-            func.unnest(literal(rarities, ARRAY(Double))).label("rarity"),
-        ).subquery()
-
-    def _rank(self, asked: Subquery) -> ColumnElement[Any]:
-        """As ``lexical.bm25``."""
-        frequency, length = cast(postings.c.frequency, Double), postings.c.length
-        saturation = frequency + K1 * (1 - B) + K1 * B / self.mean_length * length
-        return func.sum(asked.c.rarity * (K1 + 1) * frequency / saturation)
+        outweighed = next((r for r, n in zip(rarities, counts, strict=True) if n >= limit), 0.0)
+        telling, bound = len(counts), 0.0
+        while telling and bound + (K1 + 1) * rarities[telling - 1] <= outweighed:
+            telling -= 1
+            bound += (K1 + 1) * rarities[telling]
+        if not bound or 2 * sum(counts[:telling]) >= sum(counts):
+            return Plan(Scan.ALL)
+        return Plan(Scan.TELLING, telling, bound)
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
-    """A question's vector, and the model that made it."""
+class Plan:
+    """How the best by words are found.
 
-    model: str
-    vector: NDArray[np.float32]
-
-    def best(self, filters: SearchFilters, limit: int, exact: bool) -> Select[tuple[int]]:
-        found = (
-            select(document_contents.c.document_id)
-            .where(*_of_model(document_contents, self.model))
-            .order_by(self.distance(exact))
-            .limit(limit)
-        )
-        conditions = matches(filters)
-        return found.join(documents).where(*conditions) if conditions else found
-
-    def distance(self, exact: bool) -> ColumnElement[float]:
-        dimensions = len(self.vector)
-        asked = cast(literal(self.vector, HALFVEC(dimensions)), HALFVEC(dimensions))
-        return _distance(document_contents, asked, dimensions, exact)
-
-
-def search(
-    words: Words,
-    near: Near | None,
-    filters: SearchFilters,
-    limit: int,
-    shortcut: Shortcut | None,
-    exact: bool,
-) -> Select[Any]:
-    """The best by words and the best by vector: content, how it was found, and both scores.
-
-    The scores are computed for what was found, the same way however it was found.
+    Documents without one of the ``telling`` rarest terms have a rank below ``bound``.
     """
-    ways = []
-    if words.rarities:
-        best = words.best(filters, limit, shortcut).subquery()
-        ways.append(select(best.c.document_id, literal(False).label("by_vector")))
-    if near is not None:
-        best = near.best(filters, limit, exact).subquery()
-        ways.append(select(best.c.document_id, literal(True).label("by_vector")))
-    either = union_all(*ways).subquery()
+
+    scan: Scan
+    telling: int = 0
+    bound: float = 0.0
+
+    def settles(self, ranks: Sequence[float], limit: int) -> bool:
+        """Tell whether the best of what was ranked are the best of all documents, too."""
+        return not self.bound or (len(ranks) == limit and min(ranks) >= self.bound)
+
+
+@lru_cache(_FORMS)
+def statistics(filtered: tuple[str, ...]) -> Prepared:
+    """What a search depends on: totals, how many documents pass, and the terms that there are."""
+    conditions = _matches(filtered)
+    passing = select(documents.c.id).where(*conditions).limit(COUNTED_UP_TO + 1).subquery()
+    counted = select(func.count()).select_from(passing).scalar_subquery()
+    known = (term_counts.c.term == any_(_texts("asked"))) & (term_counts.c.documents > 0)
+    return Prepared.of(
+        select(
+            document_totals.c.documents,
+            document_totals.c.length,
+            counted if conditions else document_totals.c.documents,
+            term_counts.c.id,
+            term_counts.c.documents,
+        )
+        .select_from(document_totals)
+        .outerjoin(term_counts, known)
+    )
+
+
+@lru_cache(_FORMS)
+def by_words(form: Form, scan: Scan) -> Prepared:
+    """The best by words, with all their scores."""
+    ranked = {
+        Scan.ALL: _ranked_all,
+        Scan.PASSING: _ranked_passing,
+        Scan.TELLING: _ranked_telling,
+    }[scan](form)
+    best = select(ranked.c.document_id, ranked.c.rank).where(ranked.c.rank.is_not(None))
+    best = best.order_by(ranked.c.rank.desc(), ranked.c.document_id)
+    found = best.limit(_number(form.limit)).subquery()
+    return Prepared.of(_scored(form, found, found.c.rank))
+
+
+@lru_cache(_FORMS)
+def by_vector(form: Form, walked: int | None) -> Prepared:
+    """The best by vectors of datasets and of column groups, with all their scores.
+
+    HNSW gives the ``walked`` nearest column groups for each dataset that is wanted; where it is
+    None, all vectors are compared. Whether a document was found by one and by the other comes last.
+    """
+    assert form.space is not None  # noqa: S101  there is nothing to search by
+    whole = _nearest(form, form.space, dataset_vectors, 1 if walked else None)
+    part = _nearest(form, form.space, group_vectors, walked)
+    either = union_all(
+        whole.add_columns(true().label("whole"), false().label("part")),
+        part.add_columns(false().label("whole"), true().label("part")),
+    ).subquery()
     found = (
         select(
             either.c.document_id,
-            func.bool_or(either.c.by_vector).label("by_vector"),
-            (~func.bool_and(either.c.by_vector)).label("by_words"),
+            func.bool_or(either.c.whole).label("whole"),
+            func.bool_or(either.c.part).label("part"),
         )
         .group_by(either.c.document_id)
         .subquery()
     )
-    content = document_contents.c
-    rank: ColumnElement[Any] = null()
-    if words.rarities:
-        rank = words.rank_of(content.document_id)
-    distance: ColumnElement[Any] = null()
-    if near is not None:
-        distance = case((content.model == near.model, near.distance(exact=True)))
-    return (
-        select(
-            content.content,
-            found.c.by_vector,
-            found.c.by_words,
-            rank.label("rank"),
-            distance.label("distance"),
-        )
-        .select_from(document_contents)
-        .join(found, content.document_id == found.c.document_id)
-    )
+    rank = _rank_of(found.c.document_id, "asked") if form.worded else null()
+    return Prepared.of(_scored(form, found, rank, found.c.whole, found.c.part))
 
 
-def neighbours(
-    model: str, dimensions: int, urns: Sequence[str], limit: int, exact: bool
-) -> Select[Any]:
-    """The nearest others of each urn that has a vector of this model; a NULL where it is alone."""
-    asked, own, other = documents.alias("asked"), document_contents, document_contents.alias()
+def neighbours(model: str, dimensions: int, limit: int, exact: bool) -> Select[Any]:
+    """The nearest others of each of ``urns`` with such a vector; a NULL where it is alone."""
+    asked, own, other = documents.alias("asked"), dataset_vectors, dataset_vectors.alias()
     distance = _distance(other, cast(own.c.vector, HALFVEC(dimensions)), dimensions, exact)
     nearest = (
         select(other.c.document_id, distance.label("distance"))
-        .where(*_of_model(other, model), other.c.document_id != own.c.document_id)
+        .where(_of_model(other, model), other.c.document_id != own.c.document_id)
         .order_by(distance)
         .limit(limit)
         .correlate(own)
         .lateral()
     )
     return (
-        select(asked.c.urn, documents.c.urn.label("other"), nearest.c.distance)
+        select(asked.c.urn, documents.c.urn.label("other"), (-nearest.c.distance).label("cosine"))
         .select_from(asked)
         .join(own, own.c.document_id == asked.c.id)
         .outerjoin(nearest, true())
         .outerjoin(documents, documents.c.id == nearest.c.document_id)
-        .where(among(asked.c.urn, urns), *_of_model(own, model))
+        .where(asked.c.urn == any_(_texts("urns")), _of_model(own, model))
     )
-
-
-def hnsw(limit: int) -> Sequence[ColumnElement[Any]]:
-    """What makes the transaction's walks go on until ``limit`` documents pass the filters.
-
-    They come slightly out of order, which loses fewer of them, and are put in order afterwards.
-    """
-    view = min(max(_VIEW_MIN, 2 * limit), _VIEW_MAX)
-    return (
-        func.set_config("hnsw.ef_search", str(view), True),
-        func.set_config("hnsw.iterative_scan", "relaxed_order", True),
-    )
-
-
-def matches(filters: SearchFilters) -> Sequence[ColumnElement[bool]]:
-    """The conditions that a document passes the filters."""
-    one = ((documents.c.platform, filters.platforms), (documents.c.domain, filters.domains))
-    many = ((documents.c.tags, filters.tags), (documents.c.owners, filters.owners))
-    return [among(column, wanted) for column, wanted in one if wanted] + [
-        column.overlap(literal(list(wanted), ARRAY(Text))) for column, wanted in many if wanted
-    ]
 
 
 def among(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bool]:
@@ -264,24 +271,170 @@ def among(column: ColumnElement[Any], values: Sequence[str]) -> ColumnElement[bo
     return column == any_(literal(list(values), ARRAY(Text)))
 
 
-def _passing(holding: Select[Any], filters: SearchFilters) -> Select[Any]:
-    conditions = matches(filters)
-    if not conditions:
-        return holding
-    return holding.where(postings.c.document_id.in_(select(documents.c.id).where(*conditions)))
+def _ranked_all(form: Form) -> Subquery:
+    return _ranked("asked", form).subquery()
 
 
-def _of_model(contents: FromClause, model: str) -> Sequence[ColumnElement[bool]]:
-    # Written into the statement: with a parameter the model's index could not be chosen.
-    written = literal(model, Text, literal_execute=True)
-    return (contents.c.model == written, contents.c.vector.is_not(None))
+def _ranked_passing(form: Form) -> Subquery:
+    rank = _rank_of(documents.c.id, "asked").label("rank")
+    passing = select(documents.c.id.label("document_id"), rank)
+    return passing.where(*_matches(form.filtered)).subquery()
+
+
+def _ranked_telling(form: Form) -> Subquery:
+    """The common terms are looked up only for those that they can bring among the best."""
+    partly = _ranked("telling", form).cte("partly")
+    last = select(partly.c.rank).order_by(partly.c.rank.desc()).offset(_number(form.limit - 1))
+    enough = func.coalesce(last.limit(_number(1)).scalar_subquery(), 0)
+    rest = func.coalesce(_rank_of(partly.c.document_id, "common"), 0)
+    return (
+        select(partly.c.document_id, (partly.c.rank + rest).label("rank"))
+        .where(partly.c.rank + _given("bound", Double) >= enough)
+        .subquery()
+    )
+
+
+def _ranked(terms: str, form: Form) -> Select[Any]:
+    """All documents that hold one of the terms and pass the filters, and their rank by these."""
+    asked = _asked(terms)
+    ranked = (
+        select(postings.c.document_id, _rank(asked).label("rank"))
+        .join(asked, postings.c.term_id == asked.c.term_id)
+        .group_by(postings.c.document_id)
+    )
+    if not form.filtered:
+        return ranked
+    # Of its own accord PostgreSQL, which takes every term for a rare one, looks them up.
+    passing = select(documents.c.id).where(*_matches(form.filtered)).cte()
+    return ranked.join(passing.prefix_with("MATERIALIZED"), postings.c.document_id == passing.c.id)
+
+
+def _rank_of(document_id: ColumnElement[int], terms: str) -> ColumnElement[Any]:
+    """The rank of one document by some terms; NULL where it holds none of them."""
+    asked = _asked(terms)
+    return (
+        select(_rank(asked))
+        .select_from(asked)
+        .join(postings, postings.c.term_id == asked.c.term_id)
+        .where(postings.c.document_id == document_id)
+        .scalar_subquery()
+    )
+
+
+def _asked(terms: str) -> Subquery:
+    ids = _given(terms, ARRAY(Integer))
+    rarities = _given(f"{terms}_rarities", ARRAY(Double))
+    return select(
+        func.unnest(ids).label("term_id"), func.unnest(rarities).label("rarity")
+    ).subquery()
+
+
+def _rank(asked: Subquery) -> ColumnElement[Any]:
+    """As ``lexical.bm25``; ``by_length`` is K1 * B / mean length."""
+    frequency, length = cast(postings.c.frequency, Double), postings.c.length
+    by_length = _given("by_length", Double)
+    saturation = frequency + literal_column(str(K1 * (1 - B)), Double) + by_length * length
+    gain = literal_column(str(K1 + 1), Double)
+    return func.sum(asked.c.rarity * gain * frequency / saturation)
+
+
+def _nearest(form: Form, space: Space, vectors: Table, walked: int | None) -> Select[Any]:
+    """The documents with the best vectors in a table that may hold several of each."""
+    distance = _distance(vectors, _vector(space), space.dimensions, exact=walked is None)
+    near = select(vectors.c.document_id, distance.label("distance")).where(
+        _of_model(vectors, space.model)
+    )
+    if form.filtered:
+        near = near.join(documents).where(*_matches(form.filtered))
+    if walked is not None:
+        near = near.order_by(distance).limit(_number(walked * form.limit))
+    hits = near.subquery()
+    best = (
+        select(hits.c.document_id)
+        .group_by(hits.c.document_id)
+        .order_by(func.min(hits.c.distance))
+        .limit(_number(form.limit))
+        .subquery()
+    )
+    return select(best.c.document_id)
+
+
+def _scored(
+    form: Form, found: FromClause, rank: ColumnElement[Any], *more: ColumnElement[Any]
+) -> Select[Any]:
+    """Of each document that was found urn, attributes, and the scores of a Candidate in order."""
+    scores: tuple[ColumnElement[Any], ...] = (rank, null(), null(), null())
+    tables = join(found, documents, documents.c.id == found.c.document_id)
+    if form.space is not None:
+        model, dimensions = form.space
+        asked = _vector(form.space)
+        own = _of_model(dataset_vectors, model)
+        distance = _distance(group_vectors, asked, dimensions, exact=True)
+        group = (
+            select(group_vectors.c.position, distance.label("distance"))
+            .where(group_vectors.c.document_id == documents.c.id, _of_model(group_vectors, model))
+            .order_by(distance, group_vectors.c.position)
+            .limit(_number(1))
+            .lateral()
+        )
+        similarity = -_distance(dataset_vectors, asked, dimensions, exact=True)
+        scores = (rank, similarity, -group.c.distance, group.c.position)
+        tables = tables.outerjoin(
+            dataset_vectors, (dataset_vectors.c.document_id == documents.c.id) & own
+        ).outerjoin(group, true())
+    attributes = (documents.c[name] for name in ATTRIBUTES)
+    return select(documents.c.urn, *attributes, *scores, *more).select_from(tables)
+
+
+def _matches(filtered: Sequence[str]) -> Sequence[ColumnElement[bool]]:
+    """The conditions that a document passes the filters of these names."""
+    conditions = []
+    for name in filtered:
+        column, wanted = _FILTERED_BY[name], _texts(name)
+        several = isinstance(column.type, ARRAY)
+        conditions.append(column.overlap(wanted) if several else column == any_(wanted))
+    return conditions
+
+
+_FILTERED_BY = {
+    "platforms": documents.c.platform,
+    "tags": documents.c.tags,
+    "terms": documents.c.terms,
+    "owners": documents.c.owners,
+    "domains": documents.c.domain,
+    "consumers": documents.c.consumers,
+}
+
+
+def _given(name: str, type_: Any) -> BindParameter[Any]:
+    return bindparam(name, None, type_=type_)
+
+
+def _texts(name: str) -> ColumnElement[Any]:
+    return _given(name, ARRAY(Text))
+
+
+def _number(value: int) -> ColumnElement[int]:
+    # In the text: for a parameter the server expects a tenth of the table.
+    return literal_column(str(value), Integer)
+
+
+def _vector(space: Space) -> ColumnElement[Any]:
+    # By a subquery it is read once, not for each vector that it is compared with.
+    given = cast(_given("vector", ARRAY(REAL)), HALFVEC(space.dimensions))
+    return select(given).scalar_subquery()
+
+
+def _of_model(vectors: FromClause, model: str) -> ColumnElement[bool]:
+    # In the text: with a parameter the model's index could not be chosen.
+    return vectors.c.model == literal(model, Text, literal_execute=True)
 
 
 def _distance(
-    contents: FromClause, asked: ColumnElement[Any], dimensions: int, exact: bool
+    vectors: FromClause, asked: ColumnElement[Any], dimensions: int, exact: bool
 ) -> ColumnElement[float]:
     """The negative inner product; of unit vectors that is the negative cosine."""
-    stored = contents.c.vector
+    stored = vectors.c.vector
     # With the cast it is the expression of nearest_index, so that HNSW can be walked.
     walked = stored if exact else cast(stored, HALFVEC(dimensions))
     return walked.op("<#>", return_type=Double())(asked)

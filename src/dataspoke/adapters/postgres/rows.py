@@ -1,14 +1,13 @@
 """Between rows and the domain's values."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import Row
 
 from dataspoke.health.model import Finding, HealthScore
-from dataspoke.knowledge.model import Document
+from dataspoke.knowledge.model import Attributes, Document
 from dataspoke.ports.vectors import Entry
 from dataspoke.quality.model import (
     Alert,
@@ -33,8 +32,9 @@ _DIMENSIONS = TypeAdapter(tuple[DimensionQuality, ...])
 _ALERT = TypeAdapter(Alert)
 _MONITOR = TypeAdapter(MonitorSettings)
 _FINDINGS = TypeAdapter(tuple[Finding, ...])
-# One search reads thousands of parts: looking them up takes a fifth of making them by call.
 _DOCUMENT = TypeAdapter(Document)
+# As the columns of documents are called, and in the order of the dataclass.
+ATTRIBUTES = tuple(Attributes.__dataclass_fields__)
 
 
 def result_values(result: Result) -> Mapping[str, Any]:
@@ -167,22 +167,17 @@ def document_values(entry: Entry, length: float) -> Mapping[str, Any]:
         "urn": document.urn,
         "version": entry.version,
         "content_hash": document.content_hash,
-        "platform": document.attributes.platform,
-        "tags": document.attributes.tags,
-        "owners": document.attributes.owners,
-        "domain": document.attributes.domain,
+        **{name: getattr(document.attributes, name) for name in ATTRIBUTES},
         "length": length,
-    }
-
-
-def content_values(document_id: int, entry: Entry) -> Mapping[str, Any]:
-    return {
-        "document_id": document_id,
-        "content": asdict(entry.document),
         "model": entry.model,
-        "vector": entry.vector,
     }
 
 
 def document(content: Mapping[str, Any]) -> Document:
     return _DOCUMENT.validate_python(content)
+
+
+def attributes(row: Sequence[Any]) -> Attributes:
+    """Return what a document is filtered by, from the columns named in ``ATTRIBUTES``."""
+    platform, domain, *several = row
+    return Attributes(platform, domain, *map(tuple, several))

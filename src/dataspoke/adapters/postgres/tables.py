@@ -21,6 +21,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Sequence,
     Table,
     Text,
@@ -33,7 +34,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-NEAREST_INDEX_PREFIX = "ix_document_contents_nearest_"
+# Followed by the table and the model; the migrations do not know of them.
+NEAREST_INDEX_PREFIX = "ix_nearest_"
 
 metadata = MetaData(
     naming_convention={
@@ -48,6 +50,17 @@ metadata = MetaData(
 URN = Text(collation="C")
 TERM = Text(collation="C")
 TIME = DateTime(timezone=True)
+
+
+def _document_id() -> Column[int]:
+    return Column(
+        "document_id",
+        BigInteger,
+        ForeignKey("documents.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+
 
 jobs = Table(
     "jobs",
@@ -306,7 +319,7 @@ audit_log = Table(
     Column("subjects", ARRAY(Text), nullable=False),
 )
 
-# What a search filters by is kept apart from what it returns, so that it reads few pages.
+# What a search filters by and returns, apart from what it need not read.
 documents = Table(
     "documents",
     metadata,
@@ -315,57 +328,77 @@ documents = Table(
     Column("version", BigInteger, nullable=False),
     Column("content_hash", Text, nullable=False),
     Column("platform", Text, nullable=False),
-    Column("tags", ARRAY(Text), nullable=False),
-    Column("owners", ARRAY(Text), nullable=False),
     Column("domain", Text),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("terms", ARRAY(Text), nullable=False),
+    Column("owners", ARRAY(Text), nullable=False),
+    Column("consumers", ARRAY(Text), nullable=False),
+    Column("related", ARRAY(Text), nullable=False),
     # The sum of its terms' frequencies.
     Column("length", Double, nullable=False),
+    # That of its vectors, null where it has none.
+    Column("model", Text),
     Index("ix_documents_platform", "platform"),
-    Index("ix_documents_tags", "tags", postgresql_using="gin"),
-    Index("ix_documents_owners", "owners", postgresql_using="gin"),
     Index("ix_documents_domain", "domain"),
+    Index("ix_documents_tags", "tags", postgresql_using="gin"),
+    Index("ix_documents_terms", "terms", postgresql_using="gin"),
+    Index("ix_documents_owners", "owners", postgresql_using="gin"),
+    Index("ix_documents_consumers", "consumers", postgresql_using="gin"),
+    Index("ix_documents_model", "model"),
 )
 
 # ``content`` is JSON, not JSONB: it keeps what JSONB and text refuse, such as a NUL or half an
-# emoji at the end of a description that was cut. A vector has the length that its model gives.
+# emoji at the end of a description that was cut.
 document_contents = Table(
     "document_contents",
     metadata,
-    Column(
-        "document_id",
-        BigInteger,
-        ForeignKey("documents.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    _document_id(),
     Column("content", JSON, nullable=False),
-    Column("model", Text),
-    Column("vector", HALFVEC),
-    Index("ix_document_contents_model", "model"),
 )
 
-# Which documents hold a term. It carries the document's length, so that a common term is scored
-# from the index alone. No foreign key: only one writer at a time changes it, with the document.
-postings = Table(
-    "postings",
+# A vector has the length that its model gives.
+dataset_vectors = Table(
+    "dataset_vectors",
     metadata,
-    Column("document_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("term", TERM, primary_key=True),
-    Column("frequency", REAL, nullable=False),
-    Column("length", REAL, nullable=False),
-    Index(
-        "ix_postings_term",
-        "term",
-        postgresql_include=["document_id", "frequency", "length"],
-    ),
+    _document_id(),
+    Column("model", Text, nullable=False),
+    Column("vector", HALFVEC, nullable=False),
+)
+
+# ``position`` is that of the column group in its document, from 0.
+group_vectors = Table(
+    "group_vectors",
+    metadata,
+    _document_id(),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("model", Text, nullable=False),
+    Column("vector", HALFVEC, nullable=False),
 )
 
 # In how many documents a term is; 0 where the last of them went.
 term_counts = Table(
     "term_counts",
     metadata,
-    Column("term", TERM, primary_key=True),
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("term", TERM, nullable=False, unique=True),
     Column("documents", BigInteger, nullable=False),
+)
+
+# Which documents hold a term. It carries the document's length, so that terms are scored from the
+# indexes alone. No foreign key: only one writer at a time changes it, with the document.
+postings = Table(
+    "postings",
+    metadata,
+    Column("document_id", BigInteger, autoincrement=False),
+    Column("term_id", Integer, autoincrement=False),
+    Column("frequency", REAL, nullable=False),
+    Column("length", REAL, nullable=False),
+    PrimaryKeyConstraint("document_id", "term_id", postgresql_include=["frequency", "length"]),
+    Index(
+        "ix_postings_term_id",
+        "term_id",
+        postgresql_include=["document_id", "frequency", "length"],
+    ),
 )
 
 # One row: how many documents there are, and the sum of their lengths.
@@ -490,23 +523,26 @@ notification_preferences = Table(
 )
 
 
-def nearest_index(model: str, dimensions: int) -> Index:
-    """Return the HNSW index over the vectors of one model.
+def nearest_index(vectors: Table, model: str, dimensions: int) -> Index:
+    """Return the HNSW index over the vectors of one model in ``dataset_`` or ``group_vectors``.
 
     The adapter makes it before the model's first vector is stored: HNSW needs a fixed number of
     dimensions, and models come and go while the service runs. One index for each model also
     means that a search never walks through vectors it cannot compare.
     """
-    name = f"{NEAREST_INDEX_PREFIX}{hashlib.sha256(model.encode()).hexdigest()[:16]}"
     # Not of ``metadata``: the migrations do not know of it.
-    table = Table(
-        document_contents.name, MetaData(), Column("model", Text), Column("vector", HALFVEC)
-    )
+    table = Table(vectors.name, MetaData(), Column("model", Text), Column("vector", HALFVEC))
     return Index(
-        name,
+        nearest_index_name(vectors, model),
         cast(table.c.vector, HALFVEC(dimensions)).label("vector"),
         postgresql_using="hnsw",
         postgresql_with={"m": 16, "ef_construction": 64},
         postgresql_ops={"vector": "halfvec_ip_ops"},
         postgresql_where=table.c.model == model,
     )
+
+
+def nearest_index_name(vectors: Table, model: str) -> str:
+    """Return the name of that index, which tells it from those of other models."""
+    digest = hashlib.sha256(model.encode()).hexdigest()[:16]
+    return f"{NEAREST_INDEX_PREFIX}{vectors.name}_{digest}"
