@@ -23,7 +23,15 @@ from dataspoke.errors import (
     DependencyUnavailable,
 )
 from dataspoke.knowledge.lexical import split_words
-from dataspoke.knowledge.model import Attributes, Candidate, Document, Part, PartKind, SearchFilters
+from dataspoke.knowledge.model import (
+    Attributes,
+    Candidate,
+    ColumnGroup,
+    Document,
+    Part,
+    PartKind,
+    SearchFilters,
+)
 from dataspoke.ports.vectors import Entry, Vectors
 from dataspoke.settings import StoreSettings
 from tests.support.databases import new_database
@@ -61,9 +69,15 @@ def document(
 
 
 def entry(
-    found: Document, vector: Vector | None = None, version: int = 1, model: str | None = MODEL
+    found: Document,
+    vector: Vector | None = None,
+    version: int = 1,
+    model: str | None = MODEL,
+    groups: Sequence[Vector] = (),
 ) -> Entry:
-    return Entry(found, vector, (), None if vector is None else model, version)
+    texts = (f"{found.text} {number}" for number in range(len(groups)))
+    grouped = replace(found, groups=tuple(ColumnGroup((text,), text) for text in texts))
+    return Entry(grouped, vector, tuple(groups), None if vector is None else model, version)
 
 
 def urns(candidates: Sequence[Candidate]) -> list[str]:
@@ -84,8 +98,11 @@ async def test_documents_come_back_as_they_were_stored(vectors: Vectors) -> None
         "custOrders",
         "customer_id",
         tags=("urn:li:tag:b", "urn:li:tag:a"),
+        terms=("urn:li:glossaryTerm:t",),
         owners=("urn:li:corpuser:o",),
         domain="urn:li:domain:d",
+        consumers=("urn:li:domain:e", "urn:li:domain:f"),
+        related=("urn:li:dataset:(urn:li:dataPlatform:hive,b,PROD)",),
         # What the database's own text and jsonb would refuse.
         title="a NUL \0 and half an emoji \ud83d",
     )
@@ -234,6 +251,95 @@ async def test_filters_keep_what_matches_one_urn_of_each(vectors: Vectors) -> No
     assert await kept(tags=("missing",)) == set()
 
 
+async def test_filters_keep_what_has_a_term_or_a_consumer(vectors: Vectors) -> None:
+    await vectors.upsert(
+        [
+            entry(document("a", "orders", terms=("t1", "t2"), consumers=("d1",)), unit(1)),
+            entry(document("b", "orders", terms=("t2",), consumers=("d1", "d2")), unit(1)),
+            entry(document("c", "orders", related=("a",)), unit(1)),
+        ]
+    )
+    for filters, kept in (
+        (SearchFilters(terms=("t1", "t3")), ["a"]),
+        (SearchFilters(terms=("t2",)), ["a", "b"]),
+        (SearchFilters(consumers=("d2",)), ["b"]),
+        (SearchFilters(terms=("t1",), consumers=("d1",)), ["a"]),
+        (SearchFilters(terms=("t1",), consumers=("d2",)), []),
+    ):
+        assert urns(await vectors.search("orders", None, None, filters, 5)) == kept
+        assert urns(await vectors.search("", unit(1), MODEL, filters, 5)) == kept
+
+
+async def test_a_dataset_is_found_by_the_best_of_its_column_groups(vectors: Vectors) -> None:
+    aside = unit(0, 0, 1)
+    await vectors.upsert(
+        [
+            entry(document("whole", "orders"), unit(1), groups=[aside]),
+            entry(document("part", "lines"), aside, groups=[aside, unit(1, 0.1), unit(1, 1)]),
+            entry(document("bare", "orders"), unit(1, 0.2)),
+            entry(document("neither", "regions"), aside, groups=[aside]),
+            entry(document("unembedded", "orders")),
+        ]
+    )
+    found = {c.urn: c for c in await vectors.search("orders", unit(1), MODEL, ANY, 1)}
+    # One by words, one by its own vector, one by a group; of the words, any of the three alike.
+    assert {"whole", "part"} <= found.keys()
+    assert found["part"].group == 1
+    assert found["part"].column_similarity == pytest.approx(0.995, abs=PRECISION)
+    assert found["part"].similarity == pytest.approx(0, abs=PRECISION)
+    assert found["part"].lexical is None
+    # What was found otherwise carries these scores too.
+    assert found["whole"].group == 0
+    assert found["whole"].column_similarity == pytest.approx(0, abs=PRECISION)
+    by_words = await vectors.search("orders regions", unit(1), MODEL, ANY, 9)
+    scored = {c.urn: (c.column_similarity is None, c.group) for c in by_words}
+    assert scored == {
+        "bare": (True, None),
+        "neither": (False, 0),
+        "part": (False, 1),
+        "unembedded": (True, None),
+        "whole": (False, 0),
+    }
+    without = await vectors.search("lines", None, None, ANY, 9)
+    assert [(c.urn, c.column_similarity, c.group) for c in without] == [("part", None, None)]
+
+
+async def test_many_groups_of_few_datasets_hide_no_others(vectors: Vectors) -> None:
+    """Each of the three wide tables has more groups near the question than are asked for."""
+    wide = [entry(document(f"wide{n}"), unit(1), groups=[unit(1, 0.01 * n)] * 30) for n in range(3)]
+    narrow = [
+        entry(document(f"narrow{n}"), unit(0, 1), groups=[unit(1, 0.5 + 0.1 * n)]) for n in range(9)
+    ]
+    await vectors.upsert(wide + narrow)
+    found = await vectors.search("", unit(1), MODEL, ANY, 6)
+    assert {"narrow0", "narrow1", "narrow2"} <= set(urns(found))
+    assert {"wide0", "wide1", "wide2"} <= set(urns(found))
+
+
+async def test_entries_come_back_with_their_vectors(vectors: Vectors) -> None:
+    stored = [
+        entry(document("a", "orders"), unit(1, 2), 3, groups=[unit(0, 1), unit(1, 0, 1)]),
+        entry(document("b", "lines"), unit(1)),
+        entry(document("c", "regions")),
+    ]
+    await vectors.upsert(stored)
+    found = await vectors.entries(["a", "b", "c", "unknown"])
+    assert found.keys() == {"a", "b", "c"}
+    for one in stored:
+        kept = found[one.document.urn]
+        assert (kept.document, kept.model, kept.version) == (one.document, one.model, one.version)
+        assert (kept.vector is None) == (one.vector is None)
+        if one.vector is not None and kept.vector is not None:
+            assert kept.vector == pytest.approx(one.vector, abs=PRECISION)
+        assert len(kept.group_vectors) == len(one.group_vectors)
+        for vector, given in zip(kept.group_vectors, one.group_vectors, strict=True):
+            assert vector.dtype == np.float32
+            assert vector == pytest.approx(given, abs=PRECISION)
+    await vectors.upsert([entry(document("a", "orders"), unit(1), 4, groups=[unit(1)])])
+    (again,) = (await vectors.entries(["a"])).values()
+    assert len(again.group_vectors) == 1
+
+
 async def test_vectors_of_another_model_are_never_compared(vectors: Vectors) -> None:
     longer = np.ones(16, dtype=np.float32) / 4
     await vectors.upsert([entry(document(urn, "orders"), unit(1)) for urn in "abc"])
@@ -296,14 +402,21 @@ def catalogue(seed: int, size: int) -> list[Entry]:
                 *(words(2) for _ in range(chance.randint(0, 6))),
                 platform=f"p{number % 3}",
                 tags=tuple({f"t{chance.randint(0, 5)}" for _ in range(chance.randint(0, 3))}),
+                terms=tuple({f"g{chance.randint(0, 5)}" for _ in range(chance.randint(0, 3))}),
                 owners=(f"o{chance.randint(0, 20)}",),
                 domain=chance.choice([None, "d1", "d2"]),
+                consumers=chance.choice([(), ("d1",), ("d1", "d3")]),
+                related=(f"urn{chance.randrange(300):03}",),
             ),
-            unit(*noise.standard_normal(8)) if chance.random() > 0.2 else None,
+            vector,
             version=chance.randint(1, 4),
             model=chance.choice([MODEL, MODEL, "other@8"]),
+            groups=[]
+            if vector is None
+            else [unit(*noise.standard_normal(8)) for _ in range(chance.randint(0, 3))],
         )
         for number in chance.sample(range(300), size)
+        for vector in [unit(*noise.standard_normal(8)) if chance.random() > 0.2 else None]
     ]
 
 
@@ -314,7 +427,8 @@ def scores(candidates: Sequence[Candidate], name: str) -> Mapping[str, float]:
 def assert_best(found: Sequence[Candidate], everything: Sequence[Candidate], limit: int) -> None:
     """Hold what an index found to all the candidates there are, apart from ties."""
     best, plausible = set(), set()
-    for name, tolerance in (("lexical", 1e-6), ("similarity", PRECISION)):
+    tolerances = {"lexical": 1e-6, "similarity": PRECISION, "column_similarity": PRECISION}
+    for name, tolerance in tolerances.items():
         known, given = scores(everything, name), scores(found, name)
         assert given == pytest.approx(
             {urn: known[urn] for urn in given}, rel=1e-6, abs=tolerance if limit else 0
@@ -348,6 +462,7 @@ async def test_both_indexes_answer_alike(emptied: AsyncEngine, seed: int) -> Non
         SearchFilters(platforms=("p1",)),
         SearchFilters(tags=("t1", "t2"), domains=("d1",)),
         SearchFilters(owners=("o3",)),
+        SearchFilters(terms=("g1", "g3"), consumers=("d3",)),
     ):
         asked = unit(*np.random.default_rng(seed).standard_normal(8))
         for limit, question in itertools.product(

@@ -142,7 +142,8 @@ class Words:
             "common": ids[telling:],
             "common_rarities": rarities[telling:],
             "bound": plan.bound if plan else 0.0,
-            "by_length": K1 * B / self.mean_length,
+            # Without words in any document, no term is ranked by it.
+            "by_length": K1 * B / (self.mean_length or 1),
         }
 
     def plan(self, matching: int | None, limit: int) -> "Plan":
