@@ -171,6 +171,23 @@ class EmbedderSettings(_Section):
     )
 
 
+class SearchSettings(_Section):
+    """Knowledge Base: how datasets are found."""
+
+    trust_weight: float = Field(
+        default=0.15,
+        ge=0,
+        le=1,
+        description="Share of a hit's score that falls to trust: 0 ranks by relevance alone.",
+    )
+    cache_s: float = Field(
+        default=10,
+        ge=0,
+        description="How long an answer is kept for the same caller; 0 for never. A change of "
+        "the index ends it at once.",
+    )
+
+
 class WorkerSettings(_Section):
     """The background process."""
 
@@ -417,6 +434,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     redis: RedisSettings = RedisSettings()
     embedder: EmbedderSettings = EmbedderSettings()
+    search: SearchSettings = SearchSettings()
     worker: WorkerSettings = WorkerSettings()
     quality: QualitySettings = QualitySettings()
     index: IndexSettings = IndexSettings()
