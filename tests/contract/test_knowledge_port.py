@@ -1,10 +1,27 @@
 """What any store keeps of the catalogue, by the same tests for memory and PostgreSQL."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from dataspoke.catalogue import Dataset, Field, ForeignKey, Lineage
-from dataspoke.knowledge.model import Join, SampleFilter, Snapshot, Vocabulary
+from dataspoke.health.model import HealthScore
+from dataspoke.knowledge.model import Join, SampleFilter, Signals, Snapshot, Vocabulary
 from dataspoke.ports.store import Store
+from dataspoke.quality.model import (
+    Alert,
+    AlertState,
+    Check,
+    DatasetQuality,
+    Dimension,
+    DimensionQuality,
+    Judgement,
+    Metric,
+    Point,
+    Result,
+    Severity,
+    Status,
+)
+from dataspoke.urns import deterministic_id
 
 HIVE = "urn:li:dataPlatform:hive"
 
@@ -75,6 +92,107 @@ async def test_only_datasets_of_a_domain_have_one(store: Store) -> None:
     await save(store, 1, snapshot("a", domain="urn:li:domain:d"), snapshot("b"))
     asked = [urn_of("a"), urn_of("b"), urn_of("unknown")]
     assert await store.domains_of(asked) == {urn_of("a"): "urn:li:domain:d"}
+
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def verdict(name: str, queries: float) -> DatasetQuality:
+    point = Judgement(Point(NOW, queries), Status.PASS, "band")
+    results = (
+        Result(urn_of(name), Check(Metric.ROW_COUNT), point, NOW),
+        Result(urn_of(name), Check(Metric.QUERY_COUNT), point, NOW),
+    )
+    dimensions = (
+        DimensionQuality(Dimension.VOLUME, Status.PASS, 100),
+        DimensionQuality(Dimension.FRESHNESS, Status.WARN, 50),
+    )
+    return DatasetQuality(urn_of(name), Status.WARN, 75, dimensions, results, NOW)
+
+
+def alert(name: str, check: Check, state: AlertState, severity: Severity) -> Alert:
+    key = deterministic_id(name, check.key, state)
+    return Alert(key, urn_of(name), check, state, str(key), NOW, NOW, 1, "Wrong.", severity)
+
+
+async def test_signals_are_what_was_judged_last(store: Store) -> None:
+    nulls = Check(Metric.NULL_SHARE, "e mail")
+    outdated = Snapshot(Dataset(urn_of("old"), "old", HIVE, deprecated=True))
+    await save(store, 1, outdated, snapshot("known"), snapshot("full"))
+    async with store.transaction() as tx:
+        await tx.save_quality([verdict("full", 3.0), verdict("quiet", 0.0)])
+        await tx.save_health([HealthScore(urn_of("full"), 62.5, (), NOW)])
+        await tx.save_alerts(
+            [
+                alert("full", Check(Metric.ROW_COUNT), AlertState.OPEN, Severity.WARN),
+                alert("full", nulls, AlertState.SNOOZED, Severity.ERROR),
+                alert("full", Check(Metric.SIZE), AlertState.RESOLVED, Severity.ERROR),
+                alert("alerted", nulls, AlertState.ACKNOWLEDGED, Severity.WARN),
+            ]
+        )
+    names = ("full", "quiet", "alerted", "old", "known", "unknown")
+    assert await store.signals([urn_of(name) for name in names]) == {
+        urn_of("full"): Signals(
+            health=62.5,
+            freshness=Status.WARN,
+            queries=3.0,
+            alerts=((nulls, Severity.ERROR), (Check(Metric.ROW_COUNT), Severity.WARN)),
+        ),
+        urn_of("quiet"): Signals(freshness=Status.WARN, queries=0.0, alerts=()),
+        urn_of("alerted"): Signals(alerts=((nulls, Severity.WARN),)),
+        urn_of("old"): Signals(deprecated=True),
+    }
+    assert await store.signals([]) == {}
+
+
+async def test_a_dataset_that_is_deprecated_no_longer_is_not_so_in_its_signals(
+    store: Store,
+) -> None:
+    await save(store, 1, Snapshot(Dataset(urn_of("a"), "a", HIVE, deprecated=True)))
+    await save(store, 2, snapshot("a"))
+    assert await store.signals([urn_of("a")]) == {}
+
+
+async def test_labels_are_what_the_hub_calls_things_last_and_the_end_of_a_urn_else(
+    store: Store,
+) -> None:
+    strange = "half an emoji \ud83d"
+    person, team = "urn:li:corpuser:jane@corp.com", "urn:li:corpGroup:sales"
+    term, tag = "urn:li:glossaryTerm:Pay.Wage", "urn:li:tag:PII"
+    first = Dataset(
+        urn_of("a"),
+        "a",
+        HIVE,
+        owners=(person, team),
+        terms=(term,),
+        names={person: "Jane", team: strange},
+    )
+    await save(store, 1, Snapshot(first), FULL)
+    assert await store.labels() == {
+        HIVE: "hive",
+        person: "Jane",
+        team: strange,
+        term: "Pay.Wage",
+        tag: "PII",
+        "urn:li:domain:sales": "Sales",
+    }
+    await save(store, 2, Snapshot(replace(first, names={person: "Jane Doe"})))
+    called = await store.labels()
+    assert (called[person], called[team]) == ("Jane Doe", "sales")
+
+
+async def test_urns_like_words_come_those_with_most_of_them_first(store: Store) -> None:
+    names = ("shop.customer_orders", "shop.Orders", "crm.customers", "stock_100%", "x.o_ders")
+    await save(store, 1, *map(snapshot, names))
+    assert await store.urns_like(["custom", "order"], 10) == [
+        urn_of("shop.customer_orders"),
+        urn_of("shop.Orders"),
+        urn_of("crm.customers"),
+    ]
+    assert await store.urns_like(["custom", "order"], 1) == [urn_of("shop.customer_orders")]
+    assert await store.urns_like(["100%"], 10) == [urn_of("stock_100%")]
+    assert await store.urns_like(["o_d"], 10) == [urn_of("x.o_ders")]
+    assert await store.urns_like([], 10) == []
 
 
 async def test_the_vocabulary_is_replaced(store: Store) -> None:

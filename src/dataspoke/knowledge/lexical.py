@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 
 import snowballstemmer
@@ -24,7 +24,7 @@ _CASE_BOUNDARY = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 # Words of a question that say nothing about tables, but would weigh much as descriptions that
 # hold them are few.
-_STOP_WORDS = frozenset(
+STOP_WORDS = frozenset(
     """
     a an the this that these those it its they them their there here i me my we our us you your
     he she his her who whom whose which what when where why how is are was were be been being am
@@ -57,8 +57,13 @@ def terms(text: str) -> tuple[str, ...]:
     A text of stop words only keeps them, so that a table named ``who`` can be found.
     """
     words = split_words(text).split()
-    telling = [word for word in words if word not in _STOP_WORDS] or words
+    telling = [word for word in words if word not in STOP_WORDS] or words
     return tuple(_stem(word) for word in telling)
+
+
+def holds(words: Iterable[str], asked: Collection[str]) -> bool:
+    """Tell whether words, already split, hold one of the stems; for many texts and one question."""
+    return any(_stem(word) in asked for word in words if word not in STOP_WORDS)
 
 
 @lru_cache(maxsize=50_000)
@@ -77,6 +82,22 @@ def frequencies(document: Document) -> Mapping[str, float]:
         counts.update(terms(part.words))
         for term, count in counts.items():
             found[term] = found.get(term, 0.0) + weight * count
+    return found
+
+
+def ranks(documents: Iterable[Document], text: str) -> Mapping[str, float]:
+    """Return the BM25F rank by urn of those of these documents that hold a term of the text."""
+    indexed = {document.urn: frequencies(document) for document in documents}
+    lengths = {urn: sum(counts.values()) for urn, counts in indexed.items()}
+    mean_length = sum(lengths.values()) / max(1, len(lengths))
+    with_term = Counter(term for counts in indexed.values() for term in counts)
+    found: dict[str, float] = {}
+    for term in set(terms(text)):
+        for urn, counts in indexed.items():
+            if term in counts:
+                found[urn] = found.get(urn, 0.0) + bm25(
+                    counts[term], lengths[urn], mean_length, with_term[term], len(indexed)
+                )
     return found
 
 

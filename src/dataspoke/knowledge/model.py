@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dataspoke.catalogue import Dataset, Lineage
+from dataspoke.quality.model import Check, Severity, Status
 
 
 class PartKind(StrEnum):
@@ -69,6 +70,20 @@ class Snapshot:
     joins: tuple[Join, ...] = ()
     filters: tuple[SampleFilter, ...] = ()
     consumers: tuple[str, ...] = ()
+
+
+def labels_of(snapshot: Snapshot) -> Mapping[str, str]:
+    """Return what people call the tags, terms, owners, domain and platform of a dataset, by urn.
+
+    Those of columns included; the end of its urn where the hub has no name for it.
+    """
+    dataset = snapshot.dataset
+    urns = {dataset.platform, *dataset.tags, *dataset.terms, *dataset.owners}
+    urns.update(*(column.tags for column in dataset.fields))
+    urns.update(*(column.terms for column in dataset.fields))
+    if dataset.domain is not None:
+        urns.add(dataset.domain)
+    return {urn: dataset.names.get(urn) or urn.split(":", 3)[-1] for urn in urns}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,26 +193,133 @@ class Neighbour:
 
 
 class SearchMode(StrEnum):
-    """What found the hits: words and meaning together, or words alone."""
+    """What found the hits: words and meaning together, words alone, or the words of names alone."""
 
     HYBRID = "hybrid"
     LEXICAL = "lexical"
+    NAMES = "names"
+
+
+class FilterKind(StrEnum):
+    """What datasets are kept by; the values name the filters of SearchFilters."""
+
+    PLATFORM = "platforms"
+    TAG = "tags"
+    TERM = "terms"
+    OWNER = "owners"
+    DOMAIN = "domains"
+    CONSUMER = "consumers"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFilter:
+    """A filter that a question asks for: one of ``urns``. ``words`` is how the question says it.
+
+    ``name`` is what the catalogue calls it.
+    """
+
+    kind: FilterKind
+    urns: tuple[str, ...]
+    name: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interpretation:
+    """A question as it was understood: what is kept, and the text that is left to search for.
+
+    Where ``text`` is empty, what passes the filters is listed, the most trusted first.
+    """
+
+    filters: tuple[ReadFilter, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What was last judged of one dataset; None is what nobody knows, or the caller may not.
+
+    ``health`` is 0 to 100, ``freshness`` the worst verdict of its checks, ``queries`` is the
+    newest number of queries in a day. ``alerts`` has the check and severity of each that is
+    active, and is None where the dataset was never scanned.
+    """
+
+    deprecated: bool = False
+    health: float | None = None
+    freshness: Status | None = None
+    queries: float | None = None
+    alerts: tuple[tuple[Check, Severity], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustPart:
+    """One reason to trust a dataset or not: ``value`` is 0 to 1, None where it is not known.
+
+    ``weight`` is its share of the whole; ``note`` says what is behind it.
+    """
+
+    name: str
+    value: float | None
+    weight: float
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How far a dataset can be relied on, 0 to 1, and why."""
+
+    value: float
+    parts: tuple[TrustPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A piece of metadata that holds a word of the question; ``label`` is what people call it."""
+
+    kind: PartKind
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One search result. ``score`` is 0 to 1 within one answer; ``why`` names what matched."""
+    """One search result. ``score`` is 0 to 1 within one answer; ``why`` names what matched.
+
+    ``trust`` is None, and ``matches`` empty, for a dataset that is close to another one.
+    """
 
     urn: str
     score: float
     why: tuple[str, ...]
+    trust: Trust | None = None
+    matches: tuple[Match, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCount:
+    """In how many of the datasets found something is; ``name`` is what people call it."""
+
+    urn: str
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """What the datasets found have in common, the most frequent first."""
+
+    platforms: tuple[FacetCount, ...]
+    tags: tuple[FacetCount, ...]
+    terms: tuple[FacetCount, ...]
+    domains: tuple[FacetCount, ...]
+    owners: tuple[FacetCount, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
     """Hits in order, with one opaque cursor each; ``has_next`` tells that more follow.
 
-    ``notice`` says why the mode is LEXICAL, and is None otherwise.
+    ``notice`` says why the answer is less than it could be, None where nothing is amiss.
+    ``facets`` is None where they were not asked for.
     """
 
     hits: tuple[Hit, ...]
@@ -205,3 +327,44 @@ class SearchPage:
     has_next: bool
     mode: SearchMode
     notice: str | None
+    interpretation: Interpretation
+    facets: Facets | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """Direct neighbours of a dataset that the caller may see, ordered by urn.
+
+    ``complete`` is false where there are more than were looked at.
+    """
+
+    upstream: tuple[str, ...]
+    downstream: tuple[str, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TypeChange:
+    """A column that two datasets have with different types, as their sources call them."""
+
+    column: str
+    here: str | None
+    there: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How another dataset differs from one. Columns are called what people call them, in order.
+
+    ``healthier`` is the urn of the one that is trusted more, None where both are alike;
+    platform, domain and owners say whether those are the same.
+    """
+
+    shared: tuple[str, ...]
+    only_here: tuple[str, ...]
+    only_there: tuple[str, ...]
+    types: tuple[TypeChange, ...]
+    same_platform: bool
+    same_domain: bool
+    same_owners: bool
+    healthier: str | None

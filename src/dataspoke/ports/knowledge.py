@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from dataspoke.knowledge.model import Snapshot, Vocabulary
+from dataspoke.knowledge.model import Signals, Snapshot, Vocabulary
 
 
 class KnowledgeReads(Protocol):
@@ -26,6 +26,26 @@ class KnowledgeReads(Protocol):
 
         ``names`` are last components of qualified names; the answer has them in lower case
         (``str.casefold``). Those that no dataset has are absent.
+        """
+        ...
+
+    async def urns_like(self, terms: Sequence[str], limit: int) -> Sequence[str]:
+        """Return datasets whose urn holds most of these stems, in any case: the best ``limit``.
+
+        It is for when nothing better answers: it reads every urn. Equal ones come the shortest
+        first, then by urn; those without any are absent.
+        """
+        ...
+
+    async def signals(self, urns: Sequence[str]) -> Mapping[str, Signals]:
+        """Return what was judged of these datasets last, all of it; others are absent."""
+        ...
+
+    async def labels(self) -> Mapping[str, str]:
+        """Return what people call each tag, term, owner, domain and platform of a snapshot.
+
+        Where the hub has no name for it, that is the end of its urn. One that no dataset has any
+        more may still be there.
         """
         ...
 

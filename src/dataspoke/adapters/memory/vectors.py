@@ -1,12 +1,11 @@
 """The search index in this process: exact, and as fast as a few thousand documents ask for."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataspoke.knowledge.lexical import bm25, frequencies, terms
+from dataspoke.knowledge.lexical import ranks
 from dataspoke.knowledge.model import Candidate, Document, Neighbour, SearchFilters
 from dataspoke.ports.vectors import Entry
 
@@ -47,7 +46,7 @@ class MemoryVectors:
         filters: SearchFilters,
         limit: int,
     ) -> Sequence[Candidate]:
-        lexical = self._lexical(text)
+        lexical = ranks((entry.document for entry in self._entries.values()), text)
         candidates = [
             _candidate(entry, lexical.get(urn), vector if entry.model == model else None)
             for urn, entry in sorted(self._entries.items())
@@ -85,20 +84,6 @@ class MemoryVectors:
             and entry.model == asked.model
         ]
         return sorted(others, key=lambda neighbour: (-neighbour.similarity, neighbour.urn))[:limit]
-
-    def _lexical(self, text: str) -> Mapping[str, float]:
-        indexed = {urn: frequencies(entry.document) for urn, entry in self._entries.items()}
-        lengths = {urn: sum(counts.values()) for urn, counts in indexed.items()}
-        mean_length = sum(lengths.values()) / max(1, len(lengths))
-        with_term = Counter(term for counts in indexed.values() for term in counts)
-        ranks: dict[str, float] = {}
-        for term in set(terms(text)):
-            for urn, counts in indexed.items():
-                if term in counts:
-                    ranks[urn] = ranks.get(urn, 0.0) + bm25(
-                        counts[term], lengths[urn], mean_length, with_term[term], len(indexed)
-                    )
-        return ranks
 
 
 def _candidate(

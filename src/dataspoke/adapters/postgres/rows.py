@@ -20,6 +20,7 @@ from dataspoke.quality.model import (
     Feedback,
     FeedbackKind,
     Judgement,
+    Metric,
     MonitorSettings,
     Point,
     Result,
@@ -79,6 +80,17 @@ def quality_values(verdict: DatasetQuality) -> Mapping[str, Any]:
         "dimensions": _DIMENSIONS.dump_python(verdict.dimensions, mode="json"),
         "results": _RESULTS.dump_python(verdict.results, mode="json"),
         "check_keys": [result.check.key for result in verdict.results],
+        "freshness": next(
+            (d.status for d in verdict.dimensions if d.dimension is Dimension.FRESHNESS), None
+        ),
+        "queries": next(
+            (
+                result.judgement.point.value
+                for result in verdict.results
+                if result.check.metric is Metric.QUERY_COUNT
+            ),
+            None,
+        ),
         "scanned_at": verdict.scanned_at,
     }
 

@@ -134,6 +134,9 @@ quality_verdicts = Table(
     Column("results", JSONB, nullable=False),
     # Those of the results, as an array of texts.
     Column("check_keys", JSONB, nullable=False),
+    # Of the results and dimensions, what every search looks at.
+    Column("freshness", Text),
+    Column("queries", Double),
     Column("scanned_at", TIME, nullable=False),
 )
 
@@ -420,9 +423,19 @@ snapshots = Table(
     # The last component of its name, in lower case.
     Column("name", URN, nullable=False),
     Column("domain", URN),
+    Column("deprecated", Boolean, nullable=False, server_default=false()),
     # JSON that is only ever read whole.
     Column("content", Text, nullable=False),
     Index("ix_snapshots_name", "name"),
+)
+
+# What people call tags, terms, owners, domains and platforms. The name is JSON, which can hold
+# characters that text cannot.
+labels = Table(
+    "labels",
+    metadata,
+    Column("urn", URN, primary_key=True),
+    Column("name", Text, nullable=False),
 )
 
 # One row: what was learned of the catalogue's language.
