@@ -9,7 +9,7 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from dataspoke.health.model import HealthScore
-from dataspoke.knowledge.model import Hit
+from dataspoke.knowledge.model import Difference, Hit, Neighbourhood
 from dataspoke.ports.hub import Actor
 from dataspoke.quality.model import Alert, DatasetQuality, Impact, MonitorSettings, Result
 from dataspoke.quality.notifications.model import Delivery
@@ -18,7 +18,9 @@ from dataspoke.quality.sla.model import Sla
 from dataspoke.resolvers.services import Alerts, Notifications, Services
 
 T = TypeVar("T")
-Load = Callable[[Actor, Sequence[str]], Awaitable[Mapping[str, T]]]
+# Dataset urns, or pairs of them.
+K = TypeVar("K", str, tuple[str, str])
+Load = Callable[[Actor, Sequence[K]], Awaitable[Mapping[K, T]]]
 LoadSome = Callable[[Actor, Sequence[str], int], Awaitable[Mapping[str, Sequence[T]]]]
 # A dataset urn with how many items of it are asked for.
 Slice = tuple[str, int]
@@ -33,13 +35,13 @@ class Loaders:
         self._actor = actor
         quality, health, search = services.quality, services.health, services.search
         self.quality: DataLoader[str, DatasetQuality | None] = DataLoader(
-            self._by_urn(quality.verdicts_for), cache=cache
+            self._by_key(quality.verdicts_for), cache=cache
         )
         self.active_alerts: DataLoader[str, Sequence[Alert] | None] = DataLoader(
-            self._by_urn(services.alerts.active_for), cache=cache
+            self._by_key(services.alerts.active_for), cache=cache
         )
         self.impact: DataLoader[str, Impact | None] = DataLoader(
-            self._by_urn(services.alerts.impact_of), cache=cache
+            self._by_key(services.alerts.impact_of), cache=cache
         )
         self.victims: DataLoader[UUID, Sequence[Alert]] = DataLoader(
             self._victims(services.alerts), cache=cache
@@ -48,28 +50,34 @@ class Loaders:
             self._deliveries(services.notifications), cache=cache
         )
         self.monitors: DataLoader[str, MonitorSettings | None] = DataLoader(
-            self._by_urn(services.monitors.settings_for), cache=cache
+            self._by_key(services.monitors.settings_for), cache=cache
         )
         self.rules: DataLoader[str, Sequence[Rule] | None] = DataLoader(
-            self._by_urn(services.rules.rules_for), cache=cache
+            self._by_key(services.rules.rules_for), cache=cache
         )
         self.slas: DataLoader[str, Sla | None] = DataLoader(
-            self._by_urn(services.slas.slas_for), cache=cache
+            self._by_key(services.slas.slas_for), cache=cache
         )
         self.results: DataLoader[Slice, Sequence[Result]] = DataLoader(
             self._by_slice(quality.results_for), cache=cache
         )
         self.health: DataLoader[str, HealthScore | None] = DataLoader(
-            self._by_urn(health.scores_for), cache=cache
+            self._by_key(health.scores_for), cache=cache
         )
         self.similar: DataLoader[Slice, Sequence[Hit]] = DataLoader(
             self._by_slice(search.similar_to), cache=cache
         )
+        self.differences: DataLoader[tuple[str, str], Difference | None] = DataLoader(
+            self._by_key(search.differences), cache=cache
+        )
+        self.lineage: DataLoader[str, Neighbourhood | None] = DataLoader(
+            self._by_key(search.lineage_of), cache=cache
+        )
 
-    def _by_urn(self, load: Load[T]) -> Callable[[list[str]], Awaitable[Sequence[T | None]]]:
-        async def batch(urns: list[str]) -> Sequence[T | None]:
-            found = await load(await self._actor(), tuple(dict.fromkeys(urns)))
-            return [found.get(urn) for urn in urns]
+    def _by_key(self, load: Load[K, T]) -> Callable[[list[K]], Awaitable[Sequence[T | None]]]:
+        async def batch(keys: list[K]) -> Sequence[T | None]:
+            found = await load(await self._actor(), tuple(dict.fromkeys(keys)))
+            return [found.get(key) for key in keys]
 
         return batch
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from dataspoke.health.model import HealthScore, RankingPage
-from dataspoke.knowledge.model import Hit, SearchFilters, SearchPage
+from dataspoke.knowledge.model import Difference, Hit, Neighbourhood, SearchFilters, SearchPage
 from dataspoke.ports.hub import Actor
 from dataspoke.ports.runs import Run
 from dataspoke.quality.backtest import Backtest
@@ -208,12 +208,28 @@ class Search(Protocol):
     """Search. What the actor may not see is absent, never an error."""
 
     async def search(
-        self, actor: Actor, question: str, filters: SearchFilters, first: int, after: str | None
+        self,
+        actor: Actor,
+        question: str,
+        filters: SearchFilters,
+        first: int,
+        after: str | None,
+        *,
+        interpret: bool = True,
+        facets: bool = False,
     ) -> SearchPage: ...
 
     async def similar_to(
         self, actor: Actor, urns: Sequence[str], limit: int
     ) -> Mapping[str, tuple[Hit, ...]]: ...
+
+    async def differences(
+        self, actor: Actor, pairs: Sequence[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], Difference]: ...
+
+    async def lineage_of(
+        self, actor: Actor, urns: Sequence[str]
+    ) -> Mapping[str, Neighbourhood]: ...
 
 
 class Operations(Protocol):

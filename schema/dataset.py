@@ -11,7 +11,7 @@ from dataspoke.schema.health import HealthScore
 from dataspoke.schema.info import Info
 from dataspoke.schema.monitor import QualityMonitor
 from dataspoke.schema.quality import DatasetQuality
-from dataspoke.schema.search import KnowledgeSearchHit
+from dataspoke.schema.search import KnowledgeSimilarDataset
 
 
 @strawberry.federation.type(
@@ -51,6 +51,6 @@ class Dataset:
     )
     async def similar_datasets(
         self, info: Info, first: First = 10
-    ) -> list[KnowledgeSearchHit] | None:
+    ) -> list[KnowledgeSimilarDataset] | None:
         hits = await resolve_knowledge.similar(info.context, self.urn, first)
-        return [KnowledgeSearchHit.of(hit) for hit in hits]
+        return [KnowledgeSimilarDataset.of(self.urn, hit) for hit in hits]

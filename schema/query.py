@@ -4,11 +4,9 @@ from typing import Annotated
 
 import strawberry
 
-from dataspoke.knowledge.model import SearchFilters
 from dataspoke.quality.model import AlertState
 from dataspoke.resolvers import alerts as resolve_alerts
 from dataspoke.resolvers import health as resolve_health
-from dataspoke.resolvers import knowledge as resolve_knowledge
 from dataspoke.resolvers import status as resolve_status
 from dataspoke.schema.alert import QualityAlert, alert_connection
 from dataspoke.schema.backtest import BacktestQuery
@@ -22,36 +20,13 @@ from dataspoke.schema.info import Info
 from dataspoke.schema.notifications import NotificationQuery
 from dataspoke.schema.rules import RuleQuery
 from dataspoke.schema.run import RunQuery
-from dataspoke.schema.search import KnowledgeSearchConnection, KnowledgeSearchFilters
+from dataspoke.schema.search import KnowledgeQuery
 from dataspoke.schema.sla import SlaQuery
 from dataspoke.schema.status import DataspokeStatus
 
 
 @strawberry.type(description="What can be read.")
-class Query(NotificationQuery, RunQuery, RuleQuery, BacktestQuery, SlaQuery):
-    @strawberry.field(
-        description="Datasets that answer a question, best first, of those the caller may see."
-    )
-    async def knowledge_search(
-        self,
-        info: Info,
-        query: Annotated[
-            str,
-            strawberry.argument(
-                description="What is looked for, in words; at most 1,000 characters."
-            ),
-        ],
-        filters: Annotated[
-            KnowledgeSearchFilters | None,
-            strawberry.argument(description="Which datasets to search; null for all."),
-        ] = None,
-        first: First = 10,
-        after: After = None,
-    ) -> KnowledgeSearchConnection | None:
-        restriction = SearchFilters() if filters is None else filters.as_model()
-        page = await resolve_knowledge.search(info.context, query, restriction, first, after)
-        return KnowledgeSearchConnection.of(page, after)
-
+class Query(NotificationQuery, RunQuery, RuleQuery, BacktestQuery, SlaQuery, KnowledgeQuery):
     @strawberry.field(
         description="Alerts on datasets whose profiles the caller may view, newest first."
     )

@@ -20,6 +20,7 @@ from dataspoke.adapters.postgres.jobs import PostgresJobs
 from dataspoke.adapters.postgres.store import PostgresStore
 from dataspoke.adapters.postgres.vectors import PostgresVectors
 from dataspoke.adapters.process_pool import ProcessPool
+from dataspoke.adapters.redis_cache import RedisCache
 from dataspoke.adapters.redis_feed import RedisFeed
 from dataspoke.adapters.warehouses import SqlWarehouses
 from dataspoke.embedded.model import default_directory
@@ -112,6 +113,7 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
         queue = await stack.enter_async_context(ArqQueue(settings.redis))
         feed = await stack.enter_async_context(RedisFeed(settings.redis))
         run_feed = await stack.enter_async_context(RedisFeed(settings.redis, name="runs"))
+        cache = await stack.enter_async_context(RedisCache(settings.redis))
         compute = ProcessPool(settings.worker.processes, preload=_MODELS)
         stack.push_async_callback(compute.close)
         if computing:
@@ -163,8 +165,10 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
                 hub, store, compute, clock, settings.quality.alerts_per_fortnight
             ),
             health=HealthService(hub, store, clock),
-            index=IndexService(hub, store, vectors, embedder, clock, settings.index.backfill_per_s),
-            search=SearchService(hub, vectors, embedder),
+            index=IndexService(
+                hub, store, vectors, embedder, clock, settings.index.backfill_per_s, cache
+            ),
+            search=SearchService(hub, store, vectors, embedder, cache, settings.search),
             operations=StatusService(hub, store, jobs, vectors, probes, _PROBE_TIMEOUT),
             retention=RetentionService(store, settings.retention),
         )

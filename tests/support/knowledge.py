@@ -1,7 +1,8 @@
 """A hub, and the knowledge base over it, in memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from dataspoke.adapters.memory.cache import MemoryCache
 from dataspoke.adapters.memory.clock import MemoryClock
 from dataspoke.adapters.memory.hub import MemoryHub
 from dataspoke.adapters.memory.store import MemoryStore
@@ -10,7 +11,9 @@ from dataspoke.catalogue import Dataset, Field
 from dataspoke.knowledge.indexing import Drift, IndexService
 from dataspoke.knowledge.model import SearchFilters, SearchPage
 from dataspoke.knowledge.search import SearchService
+from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Actor
+from dataspoke.settings import SearchSettings
 from tests.support.embedding import SynonymEmbedder
 
 HIVE = "urn:li:dataPlatform:hive"
@@ -35,22 +38,36 @@ class World:
     vectors: MemoryVectors
     embedder: SynonymEmbedder
     clock: MemoryClock
+    settings: SearchSettings = field(default_factory=SearchSettings)
+
+    def __post_init__(self) -> None:
+        self.cache = MemoryCache(self.clock)
 
     @property
     def index(self) -> IndexService:
-        return IndexService(self.hub, self.store, self.vectors, self.embedder, self.clock)
+        return self._index(self.embedder)
 
     @property
     def wordy_index(self) -> IndexService:
-        return IndexService(self.hub, self.store, self.vectors, None, self.clock)
+        return self._index(None)
 
     @property
     def finder(self) -> SearchService:
-        return SearchService(self.hub, self.vectors, self.embedder)
+        return self._finder(self.embedder)
 
     @property
     def wordy_finder(self) -> SearchService:
-        return SearchService(self.hub, self.vectors, None)
+        return self._finder(None)
+
+    def _index(self, embedder: Embedder | None) -> IndexService:
+        return IndexService(
+            self.hub, self.store, self.vectors, embedder, self.clock, cache=self.cache
+        )
+
+    def _finder(self, embedder: Embedder | None) -> SearchService:
+        return SearchService(
+            self.hub, self.store, self.vectors, embedder, self.cache, self.settings
+        )
 
     async def put(self, *datasets: Dataset) -> None:
         """Add datasets to the hub and index them."""

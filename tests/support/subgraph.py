@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
+from dataspoke.adapters.memory.cache import MemoryCache
 from dataspoke.adapters.memory.clock import MemoryClock
 from dataspoke.adapters.memory.compute import InlineCompute
 from dataspoke.adapters.memory.feed import MemoryFeed
@@ -177,8 +178,9 @@ class Subgraph:
         hub: Any = Counted(self.hub, self.calls)
         store: Any = Counted(self.store, self.calls)
         vectors: Any = Counted(self.vectors, self.calls)
-        self.index = IndexService(hub, store, vectors, self.embedder, self.clock)
-        self.search = SearchService(hub, vectors, self.embedder)
+        self.cache = MemoryCache(self.clock)
+        self.index = IndexService(hub, store, vectors, self.embedder, self.clock, cache=self.cache)
+        self.search = SearchService(hub, store, vectors, self.embedder, self.cache)
         self.notifications = NotificationService(
             hub, store, self.clock, Channels() if channels is None else channels
         )

@@ -144,7 +144,9 @@ def document(name: str, *fields: Field, description: str | None = None) -> Docum
 
 def why(document: Document, question: str, **scores: Any) -> tuple[str, ...]:
     found = Candidate(document.urn, document.attributes, **scores)
-    return ranking.reasons(document, question, ranking.Ranked(document.urn, 0, 1, 1, found))
+    return ranking.reasons(
+        document, ranking.matches(document, question), ranking.Ranked(document.urn, 0, 1, 1, found)
+    )
 
 
 def test_reasons_name_what_matched() -> None:
@@ -177,12 +179,12 @@ def test_reasons_name_columns_that_are_near_and_what_else_was_found() -> None:
     wide = document("shop.wide", *(Field(f"[version=2.0].[type=int].c{n}") for n in range(30)))
     found = Candidate(wide.urn, wide.attributes, None, 0.1, 0.5, group=0)
     entry = ranking.Ranked(wide.urn, 0, 1, 1, found, companion=urn_of("shop.orders"))
-    assert ranking.reasons(wide, "revenue", entry) == (
+    assert ranking.reasons(wide, (), entry) == (
         "columns c0, c1, c2, … similar in meaning",
         "same schema as shop.orders",
     )
     joined = replace(entry, joined=urn_of("mart.sales"))
-    assert ranking.reasons(wide, "revenue", joined)[1:] == ("joins to mart.sales",)
+    assert ranking.reasons(wide, (), joined)[1:] == ("joins to mart.sales",)
 
 
 FILTERS = SearchFilters(platforms=("urn:li:dataPlatform:hive",))

@@ -14,7 +14,9 @@ from dataspoke.catalogue import Dataset, Lineage, Query, Reach
 from dataspoke.errors import DependencyError
 from dataspoke.knowledge.documents import document_of
 from dataspoke.knowledge.model import Document, Snapshot, Vocabulary
+from dataspoke.knowledge.pages import forget_pages
 from dataspoke.knowledge.queries import Observed, observed, referred, table_names
+from dataspoke.ports.cache import Cache
 from dataspoke.ports.clock import Clock
 from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Hub
@@ -73,14 +75,19 @@ class IndexService:
         embedder: Embedder | None,
         clock: Clock,
         backfill_per_s: float | None = None,
+        cache: Cache | None = None,
     ) -> None:
-        """``backfill_per_s``: so many datasets of a back-fill a second at most, None for any."""
+        """``backfill_per_s``: so many datasets of a back-fill a second at most, None for any.
+
+        ``cache`` is where pages of search results are kept, None for nowhere.
+        """
         self._hub = hub
         self._store = store
         self._vectors = vectors
         self._embedder = embedder
         self._clock = clock
         self._backfill_per_s = backfill_per_s
+        self._cache = cache
 
     async def reindex(self, lease: Lease | None) -> None:
         """Serve the requests of what has just changed, oldest first, and add a job for the rest.
@@ -235,6 +242,8 @@ class IndexService:
         await self._vectors.delete(
             {urn: version for urn, version in versions.items() if urn not in documents}
         )
+        if self._cache is not None:
+            await forget_pages(self._cache)
         return _Served(
             requests,
             {urn: (snapshot, versions[urn]) for urn, snapshot in snapshots.items()},

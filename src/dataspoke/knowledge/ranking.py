@@ -10,8 +10,15 @@ from dataclasses import asdict, dataclass
 
 from dataspoke.errors import InvalidInput
 from dataspoke.knowledge.documents import column_name
-from dataspoke.knowledge.lexical import terms
-from dataspoke.knowledge.model import Candidate, Document, PartKind, SearchFilters, SearchMode
+from dataspoke.knowledge.lexical import holds, terms
+from dataspoke.knowledge.model import (
+    Candidate,
+    Document,
+    Match,
+    PartKind,
+    SearchFilters,
+    SearchMode,
+)
 from dataspoke.urns import dataset_name, platform_of
 
 LEXICAL_WEIGHT = 0.4
@@ -145,20 +152,27 @@ def _schema(urn: str) -> str | None:
     return f"{platform_of(urn)},{path}" if path else None
 
 
-def reasons(document: Document, question: str, entry: Ranked) -> tuple[str, ...]:
-    """Return what matched: ``name``, ``column x``, ``tag x``, …, ``similar in meaning``.
+def matches(document: Document, question: str) -> tuple[Match, ...]:
+    """Return the parts of a document that hold a word of the question, each once, in its order."""
+    asked = frozenset(terms(question))
+    found = (
+        Match(part.kind, part.label) for part in document.parts if holds(part.words.split(), asked)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def reasons(document: Document, matched: Sequence[Match], entry: Ranked) -> tuple[str, ...]:
+    """Return why it was found: ``name``, ``column x``, ``tag x``, …, ``similar in meaning``.
 
     Never empty, and at most eight. Parts come in the document's order, the name first; then the
     columns that are near in meaning, what it joins to, and what else of its schema was found.
     """
-    asked = set(terms(question))
-    matched = [
-        part.kind.value
-        if part.kind in (PartKind.NAME, PartKind.DESCRIPTION)
-        else f"{part.kind} {part.label}"
-        for part in document.parts
-        if asked.intersection(terms(part.words))
-    ]
+    named = (
+        match.kind.value
+        if match.kind in (PartKind.NAME, PartKind.DESCRIPTION)
+        else f"{match.kind} {match.label}"
+        for match in matched
+    )
     found = entry.candidate
     others: list[str] = []
     if (found.similarity or 0.0) >= _SIMILAR:
@@ -166,16 +180,16 @@ def reasons(document: Document, question: str, entry: Ranked) -> tuple[str, ...]
     if found.group is not None and found.group < len(document.groups):
         columns = document.groups[found.group].columns
         if len(document.groups) > 1 and (found.column_similarity or 0.0) >= _SIMILAR:
-            named = ", ".join(column_name(path) for path in columns[:_NAMED_COLUMNS])
+            some = ", ".join(column_name(path) for path in columns[:_NAMED_COLUMNS])
             more = ", …" if len(columns) > _NAMED_COLUMNS else ""
-            others.append(f"columns {named}{more} similar in meaning")
+            others.append(f"columns {some}{more} similar in meaning")
     if entry.joined is not None:
         others.append(f"joins to {dataset_name(entry.joined)}")
     elif entry.companion is not None:
         others.append(f"same schema as {dataset_name(entry.companion)}")
     if not matched and not others:
         others.append("similar in meaning")
-    return (*tuple(dict.fromkeys(matched))[: _MAX_REASONS - len(others)], *others)
+    return (*tuple(dict.fromkeys(named))[: _MAX_REASONS - len(others)], *others)
 
 
 def cursor_of(entry: Ranked, question: str, filters: SearchFilters, mode: SearchMode) -> str:
