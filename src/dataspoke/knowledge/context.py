@@ -21,7 +21,7 @@ from dataspoke.urns import dataset_name, platform_of
 MIN_BUDGET, MAX_BUDGET = 200, 32_000
 # Tables that a question may be about, and those of them that are tied together by joins.
 _FOUND = 30
-_MAX_TABLES = 16
+_MAX_TABLES = 24
 _TIED = 6
 # Less relevant than this share of the best is not relevant.
 _LEAST = 0.4

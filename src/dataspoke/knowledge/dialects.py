@@ -2,6 +2,10 @@
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
+
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect, NormalizationStrategy
 
 # What it cannot read is skipped or reported by who asked; its log would repeat people's queries.
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
@@ -40,3 +44,20 @@ def dialect_of(platform: str) -> str | None:
     None where it is not known, which sqlglot takes for a dialect that knows a bit of all.
     """
     return _DIALECTS.get(platform.rpartition(":")[2].lower())
+
+
+@lru_cache(maxsize=65_536)
+def identifier(name: str, platform: str) -> str:
+    """Return a name as the SQL of a platform writes it, in quotes where it would not be found else.
+
+    Where unquoted names are folded to capitals, the catalogue may hold them in small letters: there
+    only mixed ones are quoted.
+    """
+    dialect = dialect_of(platform)
+    strategy = Dialect.get_or_raise(dialect).normalization_strategy
+    folded = {
+        NormalizationStrategy.LOWERCASE: (name.lower(),),
+        NormalizationStrategy.UPPERCASE: (name.lower(), name.upper()),
+    }.get(strategy, (name,))
+    quoted = name not in folded or not exp.SAFE_IDENTIFIER_RE.match(name)
+    return exp.to_identifier(name, quoted=quoted).sql(dialect=dialect)

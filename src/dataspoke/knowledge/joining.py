@@ -47,7 +47,7 @@ def bridges(wanted: Sequence[str], joins: Iterable[ContextJoin]) -> Mapping[str,
     tied: set[str] = set()
     found: dict[str, int] = {}
     for place, urn in enumerate(wanted):
-        for bridge in _way(urn, tied, near) if tied else ():
+        for bridge in _way(urn, tied, near) if tied and urn not in tied else ():
             if bridge not in wanted:
                 found.setdefault(bridge, place)
             tied.add(bridge)

@@ -9,23 +9,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataspoke.catalogue import Dataset, Field
-from dataspoke.knowledge.dialects import dialect_of
+from dataspoke.knowledge.dialects import dialect_of, identifier
 from dataspoke.knowledge.lexical import terms
 from dataspoke.knowledge.model import SampleFilter, Snapshot
 from dataspoke.knowledge.personal import personal_columns
-from dataspoke.knowledge.queries import column_sql
 from dataspoke.knowledge.sql_context import (
     ContextColumn,
     ContextJoin,
     ContextTable,
     ContextWarning,
     SqlContext,
+    WarningKind,
 )
 from dataspoke.urns import dataset_name, platform_of
 
-# Tokenisers of language models make 3.2 to 4 characters of such text into one token.
-CHARACTERS_PER_TOKEN = 3.0
+# No tokeniser that was tried makes more tokens of such text (MiniLM: 2.9 to 3.6 characters each).
+CHARACTERS_PER_TOKEN = 2.8
 _TABLE_TEXT, _COLUMN_TEXT, _WARNING_TEXT = 160, 90, 200
+_LINE = 100
+# What a key is called where nobody declares any.
+_KEY = re.compile(r"(?i)(^|_)(id|key|code|no|number)$|(?<=[a-z])(Id|ID|Key|Code|No|Number)$")
 _MAX_FILTERS = 3
 _MAX_NAMED = 5
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
@@ -99,6 +102,7 @@ def _items(
             joined.setdefault(join.right, set()).update(join.right_columns)
             priority = 0.97 * min(scores[join.left], scores[join.right])
             yield _Item(priority, join.left, join=join)
+    presumed = {_presumed_key(table.snapshot.dataset) for table in tables}
     for table in tables:
         dataset, score = table.snapshot.dataset, table.score
         urn = dataset.urn
@@ -106,13 +110,20 @@ def _items(
         if dataset.description:
             yield _Item(0.9 * score, urn, description=True)
         for warning in table.warnings:
-            yield _Item(0.96 * score, urn, warning=warning)
+            # That it is not described can be seen.
+            worth = 0.3 if warning.kind is WarningKind.UNDOCUMENTED else 0.96
+            yield _Item(worth * score, urn, warning=warning)
         keys = {*dataset.primary_keys, *joined.get(urn, ())}
         matches = {each.path: _match(asked, each) for each in dataset.fields}
         for place, column in enumerate(dataset.fields):
             match = matches[column.path]
-            worth = 0.98 if column.path in keys else 0.6 - 0.1 * place / len(dataset.fields)
-            worth = max(worth, 0.7 + 0.27 * match if match else 0.0)
+            worth = 0.6 - 0.1 * place / len(dataset.fields)
+            if column.path in keys:
+                worth = 0.98
+            elif match:
+                worth = 0.7 + 0.27 * match
+            if column.name.casefold() in presumed:
+                worth = max(worth, 0.9 if place == 0 else 0.8)
             yield _Item(worth * score, urn, column=column.path)
             if column.description:
                 worth = 0.65 if match else 0.4
@@ -120,6 +131,12 @@ def _items(
         for sample in table.snapshot.filters[:_MAX_FILTERS]:
             worth = 0.68 if matches.get(sample.column) else 0.5
             yield _Item(worth * score, urn, filter=sample)
+
+
+def _presumed_key(dataset: Dataset) -> str | None:
+    """Return the name of the column that most likely is the key where none is declared."""
+    first = dataset.fields[0].name if dataset.fields and not dataset.primary_keys else ""
+    return first.casefold() if _KEY.search(first) else None
 
 
 def _match(asked: frozenset[str], column: Field) -> float:
@@ -177,7 +194,7 @@ def _table(table: Relevant, said: _Said) -> ContextTable:
     columns = tuple(
         ContextColumn(
             path=column.path,
-            name=column_sql(column.path, dataset.platform),
+            name=identifier(column.name, dataset.platform),
             type=column.native_type or column.type,
             description=_line(column.description, _COLUMN_TEXT)
             if column.path in said.described_columns
@@ -203,7 +220,7 @@ def _table(table: Relevant, said: _Said) -> ContextTable:
 def table_sql(dataset: Dataset) -> str:
     """Return a table's name as a statement writes it, in quotes where it needs them."""
     parts = dataset_name(dataset.urn).split(".")
-    return ".".join(column_sql(part, dataset.platform) for part in parts)
+    return ".".join(identifier(part, dataset.platform) for part in parts)
 
 
 def _line(text: str | None, most: int) -> str | None:
@@ -258,20 +275,32 @@ def _ddl(table: ContextTable) -> Iterator[str]:
     if table.description:
         yield f"-- {table.description}"
     for warning in table.warnings:
-        yield f"-- WARNING {_line(warning.text, _WARNING_TEXT)}"
+        yield f"-- WARNING: {_line(warning.text, _WARNING_TEXT)}"
     yield f"CREATE TABLE {table.name} ("
-    keys = [column.name for column in table.columns if column.key]
-    rows = [f"{column.name}{f' {column.type}' if column.type else ''}" for column in table.columns]
-    if keys:
-        rows.append(f"PRIMARY KEY ({', '.join(keys)})")
-    remarks = [*(_remark(column) for column in table.columns), ""]
-    for number, row in enumerate(rows):
-        comma = "," if number < len(rows) - 1 else ""
-        remark = remarks[number]
-        yield f"  {row}{comma}{f' -- {remark}' if remark else ''}"
+    yield from _rows(table)
     if table.left_out:
-        yield f"  -- {table.left_out} more column{'s' if table.left_out > 1 else ''}"
+        yield f"-- {table.left_out} more column{'s' if table.left_out > 1 else ''}"
     yield ");"
+
+
+def _rows(table: ContextTable) -> Iterator[str]:
+    """Yield the columns: several in a line, and one alone where there is a remark on it."""
+    keys = [column.name for column in table.columns if column.key]
+    rows = [(" ".join(filter(None, (c.name, c.type))), _remark(c)) for c in table.columns]
+    if keys:
+        rows.append((f"PRIMARY KEY ({', '.join(keys)})", ""))
+    line = ""
+    for number, (row, remark) in enumerate(rows):
+        piece = row + ("," if number < len(rows) - 1 else "")
+        if line and (remark or len(line) + len(piece) > _LINE):
+            yield line
+            line = ""
+        line = f"{line} {piece}".strip()
+        if remark:
+            yield f"{line} -- {remark}"
+            line = ""
+    if line:
+        yield line
 
 
 def _remark(column: ContextColumn) -> str:
@@ -284,8 +313,8 @@ def _remark(column: ContextColumn) -> str:
 def _join(join: ContextJoin, names: Mapping[str, str], platform: str) -> str:
     pairs = zip(join.left_columns, join.right_columns, strict=True)
     equal = " AND ".join(
-        f"{names[join.left]}.{column_sql(left, platform)}"
-        f" = {names[join.right]}.{column_sql(right, platform)}"
+        f"{names[join.left]}.{identifier(Field(left).name, platform)}"
+        f" = {names[join.right]}.{identifier(Field(right).name, platform)}"
         for left, right in pairs
     )
     return f"-- {equal} ({_seen(join.count)})"

@@ -8,10 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlglot import exp
-
 from dataspoke.catalogue import Dataset, Field, Query
-from dataspoke.knowledge.dialects import dialect_of
+from dataspoke.knowledge.dialects import identifier
 from dataspoke.knowledge.model import Join, SampleFilter
 from dataspoke.knowledge.personal import personal_columns
 from dataspoke.knowledge.statements import PLACEHOLDER, Column, Condition, Statement, read_statement
@@ -223,7 +221,7 @@ class _Filter:
         if not more or not self.values:
             return predicate
         commonest = sorted(value for value, _ in self.values.most_common(_MAX_VALUES))
-        return f"{column_sql(column, platform)} IN ({', '.join(commonest)})"
+        return f"{identifier(Field(column).name, platform)} IN ({', '.join(commonest)})"
 
 
 def joins_and_filters(
@@ -266,7 +264,7 @@ def _filters(
         if found is None or urn is None:
             continue
         kept = condition.harmless and columns.may_show(urn, found[1], condition)
-        name = column_sql(found[1], platform)
+        name = identifier(Field(found[1]).name, platform)
         yield SeenFilter(
             urn,
             found[1],
@@ -274,11 +272,6 @@ def _filters(
             (condition.text if kept else condition.shape).replace(PLACEHOLDER, name),
             condition.values if kept else (),
         )
-
-
-def column_sql(path: str, platform: str) -> str:
-    """Return a column by its path as a statement names it, in quotes where it needs them."""
-    return exp.to_identifier(Field(path).name).sql(dialect=dialect_of(platform))
 
 
 @dataclass(slots=True)
