@@ -307,6 +307,22 @@ class SubgraphSettings(_Section):
     )
 
 
+class McpSettings(_Section):
+    """The server for agents, by HTTP (docs/mcp.md)."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=4002, ge=0, le=65535, description="Port to listen on.")
+    gateway_url: HttpUrl = Field(
+        default=HttpUrl("http://127.0.0.1:4000/graphql"),
+        description="GraphQL address of the gateway.",
+    )
+    allowed_hosts: list[str] = Field(
+        default=["127.0.0.1:*", "localhost:*", "[::1]:*"],
+        description="Names by which agents reach it (header Host), as a JSON list; :* stands for "
+        "any port.",
+    )
+
+
 class _ChannelSettings(_Section):
     """What every channel has. Filters hold urns; an empty one lets any alert pass."""
 
@@ -444,6 +460,7 @@ class Settings(BaseSettings):
         default={}, description="Databases that rules may ask, by a name of your choice."
     )
     subgraph: SubgraphSettings = SubgraphSettings()
+    mcp: McpSettings = McpSettings()
     notifications: NotificationSettings = NotificationSettings()
 
 
