@@ -69,7 +69,7 @@ async def _serve_subgraph(settings: Settings) -> None:
             settings.subgraph,
             introspection=settings.environment == "development",
         )
-        await _listen(server_config(app, settings.subgraph))
+        await listen(server_config(app, settings.subgraph))
 
 
 def worker() -> None:
@@ -163,7 +163,7 @@ async def _serve_hub(config: uvicorn.Config, storage: "Storage", kafka: str) -> 
             from dataspoke.localhub.publisher import Publisher
 
             await stack.enter_async_context(Publisher(storage, kafka).running())
-        await _listen(config)
+        await listen(config)
 
 
 def _made_up_users() -> "Mapping[str, User]":
@@ -174,7 +174,8 @@ def _made_up_users() -> "Mapping[str, User]":
     return users
 
 
-async def _listen(config: uvicorn.Config) -> None:
+async def listen(config: uvicorn.Config) -> None:
+    """Serve until it is told to end; raises ConfigurationError where the address is taken."""
     try:
         listener = socket.create_server((config.host, config.port), backlog=config.backlog)
     except OSError as error:
