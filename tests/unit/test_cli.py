@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor",
     "hub",
     "jobs",
+    "mcp",
     "notifications",
     "runs",
     "rules",

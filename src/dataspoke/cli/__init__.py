@@ -18,6 +18,7 @@ from dataspoke.cli import (
     doctor,
     index,
     jobs,
+    mcp,
     notifications,
     processes,
     rules,
@@ -38,6 +39,7 @@ app.command()(demo.demo)
 app.command()(processes.serve)
 app.command()(processes.worker)
 app.command()(processes.hub)
+app.command()(mcp.mcp)
 app.command()(api.search)
 app.command()(api.scan)
 app.command()(detect.detect)
