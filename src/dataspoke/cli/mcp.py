@@ -67,6 +67,6 @@ def _serve_stdio(url: str, token: str) -> None:
 
 
 async def _serve_http(settings: McpSettings) -> None:
-    from dataspoke.mcp.app import create_app, server_config
+    from dataspoke.mcp.app import create_app, create_gateway, server_config
 
-    await listen(server_config(create_app(settings), settings))
+    await listen(server_config(create_app(create_gateway(settings), settings), settings))

@@ -22,13 +22,17 @@ def tokens(text: str) -> int:
 
 
 def clip(text: str, limit: int) -> str:
-    """Return ``text`` on one line, with an ellipsis where it is longer than ``limit``.
+    """Return ``text`` on one line of at most ``limit`` bytes, an ellipsis for what is more.
 
     Control characters and runs of space are single spaces.
     """
-    shown = "".join(character if character.isprintable() else " " for character in text)
+    # What lies far behind is not looked at: a description may be a book.
+    shown = "".join(each if each.isprintable() else " " for each in text[: 4 * limit])
     line = " ".join(shown.split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    encoded = line.encode()
+    if len(encoded) <= limit:
+        return line
+    return encoded[: limit - len("…".encode())].decode(errors="ignore").rstrip() + "…"
 
 
 def number(value: float) -> str:
@@ -76,10 +80,16 @@ def fitted(build: Callable[[int], _AnswerT], count: int) -> _AnswerT:
     whole = build(count)
     if whole.fits():
         return whole
+
+    def cut(shown: int) -> _AnswerT:
+        answer = build(shown)
+        answer.notes.append(f"{shown} of the {count} items asked for fit into this answer.")
+        return answer
+
     fits, too_many = 0, count
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
-        if build(middle).fits():
+        if cut(middle).fits():
             fits = middle
         else:
             too_many = middle
@@ -87,9 +97,7 @@ def fitted(build: Callable[[int], _AnswerT], count: int) -> _AnswerT:
         raise DependencyRejected(
             "gateway", "The answer is larger than a model can be given; look at it in DataHub."
         )
-    answer = build(fits)
-    answer.notes.append(f"{fits} of the {count} items asked for fit into this answer.")
-    return answer
+    return cut(fits)
 
 
 class Dataset(BaseModel):
@@ -315,3 +323,67 @@ class LineageAnswer(Answer):
             yield f"- {relative.hops} · {what}{shown}"
             yield f"  {relative.urn}"
             yield from (f"  open alert: {alert}" for alert in relative.open_alerts)
+
+
+class Issue(BaseModel):
+    """Something that is wrong with what was checked, or good to know."""
+
+    severity: str = Field(description="BLOCK must be mended, WARN is for the user to decide, INFO.")
+    code: str
+    message: str
+    evidence: str | None = Field(description="What the catalogue says about it.")
+    line: int | None = Field(description="Line in the SQL, from 1; null where it is at no place.")
+    column: int | None = Field(description="Column in that line, from 1.")
+    fix: str | None = Field(description="What mends it; null where nobody knows.")
+    replacement: str | None = Field(description="The text to put at its place.")
+    urn: str | None = Field(description="The dataset that it is about.")
+    about_column: str | None = Field(description="The column that it is about.")
+
+    def one_line(self) -> str:
+        """Return it on one line."""
+        place = "" if self.line is None else f" at line {self.line}, column {self.column}"
+        parts = [f"{self.severity} {self.code}{place}: {self.message}"]
+        if self.evidence:
+            parts.append(f"Evidence: {self.evidence}")
+        if self.fix:
+            parts.append(f"Fix: {self.fix}")
+        if self.replacement:
+            parts.append(f"Put: {self.replacement}")
+        return " ".join(parts)
+
+
+class Alternative(Dataset):
+    """A healthy dataset that may be read in place of a bad one."""
+
+    instead_of: str = Field(description="Urn of the bad input, or the name that is no dataset.")
+    why: str
+    missing: list[str] = Field(description="Columns used that it does not have.")
+
+
+class VerdictAnswer(Answer):
+    """Whether to go on, what speaks against it, and what to use instead."""
+
+    verdict: str = Field(description="OK, WARN or BLOCK: the worst of all issues.")
+    dialect: str | None = Field(description="The dialect that the SQL was read in.")
+    issues: list[Issue] = Field(description="The worst first.")
+    alternatives: list[Alternative]
+    inputs: list[Dataset] = Field(description="What is read.")
+    outputs: list[str] = Field(description="Urns of what is written and exists.")
+
+    def lines(self) -> Iterator[str]:
+        yield f"{self.verdict}: {_ADVICE.get(self.verdict, 'see the issues.')}"
+        yield from (f"- {issue.one_line()}" for issue in self.issues)
+        for each in self.alternatives:
+            lacks = f" It lacks {', '.join(each.missing)}." if each.missing else ""
+            yield f"- Instead of {each.instead_of}: {each.line()}"
+            yield f"  {each.urn}"
+            yield f"  {each.why}{lacks}"
+        yield from _section("Reads", (f"{each.line()} {each.urn}" for each in self.inputs))
+        yield from _section("Writes", self.outputs)
+
+
+_ADVICE = {
+    "OK": "nothing speaks against it.",
+    "WARN": "tell the user of these issues before you go on.",
+    "BLOCK": "do not go on; mend these issues and check again.",
+}

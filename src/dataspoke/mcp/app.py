@@ -24,17 +24,21 @@ _SHUTDOWN_GRACE_S = 10
 _BEARER = re.compile(r"bearer +[A-Za-z0-9\-._~+/]+=* *", re.IGNORECASE)
 
 
-def create_app(settings: McpSettings) -> Starlette:
+def create_gateway(settings: McpSettings) -> Gateway:
+    """Return the gateway that the application is to ask."""
+    return Gateway(
+        str(settings.gateway_url),
+        remedy="Send another access token of DataHub in the header Authorization.",
+        unreachable="Try again later.",
+    )
+
+
+def create_app(gateway: Gateway, settings: McpSettings) -> Starlette:
     """Return the application.
 
     Each request is answered by itself, in the name of the token that it brings: there are no
     sessions, so that none can be taken over, and any number of processes can serve.
     """
-    gateway = Gateway(
-        str(settings.gateway_url),
-        remedy="Send another access token of DataHub in the header Authorization.",
-        unreachable="Try again later.",
-    )
     server = create_server(gateway, _authorization)
 
     async def live(_: Request) -> Response:

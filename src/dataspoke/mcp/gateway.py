@@ -71,12 +71,21 @@ class Gateway:
     gateway does not answer.
     """
 
-    def __init__(self, url: str, *, remedy: str, unreachable: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        remedy: str,
+        unreachable: str,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._url = url
         self._remedy = remedy
         self._unreachable = unreachable
         self._client = httpx.AsyncClient(
-            timeout=_TIMEOUT_S, limits=httpx.Limits(max_connections=_MAX_CONNECTIONS)
+            timeout=_TIMEOUT_S,
+            limits=httpx.Limits(max_connections=_MAX_CONNECTIONS),
+            transport=transport,
         )
 
     async def ask(self, name: str, variables: Mapping[str, Any], authorization: str) -> Answered:

@@ -4,34 +4,38 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from dataspoke.errors import InvalidInput, NotFound
+from dataspoke.errors import DependencyRejected, InvalidInput, NotFound
 from dataspoke.mcp.answers import (
     Alert,
     AlertsAnswer,
+    Alternative,
     Check,
     Dataset,
     DatasetAnswer,
     Deadline,
     Hit,
+    Issue,
     LineageAnswer,
     Relative,
     SearchAnswer,
     ToDo,
+    VerdictAnswer,
     clip,
     fitted,
 )
 from dataspoke.mcp.gateway import Answered, Failure
 from dataspoke.urns import dataset_name, is_dataset
 
-# Lengths in characters: what is longer says little more to a model.
-_NAME = 120
-_LABEL = 40
-_PARAGRAPH = 300
-_MESSAGE = 240
-# How many of each are shown.
-_LABELS = 8
+# Lengths in bytes: what is longer says little more to a model.
+_URN = 512
+_NAME = 160
+_LABEL = 80
+_PARAGRAPH = 400
+_MESSAGE = 320
+# How many of each are shown: so many that one item always fits beside all that is said once.
+_LABELS = 6
 _ALERTS = 3
-_NOTES = 4
+_NOTES = 3
 
 Node = Mapping[str, Any]
 
@@ -155,12 +159,40 @@ def lineage_answer(answered: Answered, urn: str, direction: str) -> LineageAnswe
     return fitted(build, len(results))
 
 
+def verdict_answer(answered: Answered, start: int) -> VerdictAnswer:
+    """Return what ``verify`` says: issues, alternatives and inputs from ``start`` on that fit."""
+    found: Node | None = answered.root("verifyContext")
+    if found is None:
+        raise DependencyRejected("gateway", "Nothing was answered; try again.")
+    items = [
+        *(_issue(issue) for issue in found["issues"]),
+        *(_alternative(each) for each in found["alternatives"] if each["dataset"]),
+        *(Dataset(**_facts(each)) for each in found["inputs"] if each),
+    ][start:]
+    outputs = [each["urn"] for each in found["outputs"] if each]
+
+    def build(count: int) -> VerdictAnswer:
+        shown = items[:count]
+        return VerdictAnswer(
+            verdict=found["verdict"],
+            dialect=found["dialect"],
+            issues=[item for item in shown if isinstance(item, Issue)],
+            alternatives=[item for item in shown if isinstance(item, Alternative)],
+            inputs=[item for item in shown if type(item) is Dataset],
+            outputs=outputs[:_LABELS],
+            notes=notes_on(answered.failures),
+            next_cursor=str(start + count) if count < len(items) else None,
+        )
+
+    return fitted(build, len(items))
+
+
 def existing(answered: Answered, urn: str) -> Node:
     """Return the root field ``dataset``; raises NotFound where it does not exist for the caller."""
     node: Node | None = answered.root("dataset")
     if node is None or node.get("exists") is False:
         raise NotFound(
-            f"DataHub has no dataset {clip(urn, _PARAGRAPH)}, or you may not see it. "
+            f"DataHub has no dataset {clip(urn, _URN)}, or you may not see it. "
             "search_datasets finds urns."
         )
     return node
@@ -182,7 +214,7 @@ def notes_on(failures: Sequence[Failure]) -> list[str]:
     """Return each message of the failures once, with the fields that are missing for it."""
     missing: dict[str, dict[str, None]] = {}
     for failure in failures:
-        names = [part for part in failure.path if isinstance(part, str)]
+        names = [clip(part, _LABEL) for part in failure.path if isinstance(part, str)]
         fields = missing.setdefault(clip(failure.message, _MESSAGE), {})
         fields.update(dict.fromkeys(names[-1:]))
     notes = [
@@ -245,6 +277,31 @@ def _relative(result: Node) -> Relative:
         if entity.get(titled):
             facts["name"] = clip(entity[titled]["name"], _NAME)
     return Relative(**facts, hops=result["degree"], type=entity["type"])
+
+
+def _issue(node: Node) -> Issue:
+    place, fix = node["place"] or {}, node["fix"] or {}
+    return Issue(
+        severity=node["severity"],
+        code=node["code"],
+        message=clip(node["message"], _MESSAGE),
+        evidence=_clipped(node["evidence"], _MESSAGE),
+        line=place.get("line"),
+        column=place.get("column"),
+        fix=_clipped(fix.get("message"), _MESSAGE),
+        replacement=_clipped(fix.get("replacement"), _MESSAGE),
+        urn=(node["dataset"] or {}).get("urn"),
+        about_column=_clipped(node["column"], _NAME),
+    )
+
+
+def _alternative(node: Node) -> Alternative:
+    return Alternative(
+        **_facts(node["dataset"]),
+        instead_of=clip(node["insteadOf"], _URN),
+        why=clip(node["why"], _MESSAGE),
+        missing=[clip(column, _LABEL) for column in node["missing"][:_LABELS]],
+    )
 
 
 def _alert(node: Node, rules: Mapping[str, str], urn: str | None) -> Alert:
@@ -314,7 +371,7 @@ def _list(node: Node, aspect: str, items: str) -> Sequence[Node]:
 
 
 def _labels(urns: Iterable[str]) -> list[str]:
-    shown = [clip(urn, _NAME) for urn in urns]
+    shown = [clip(urn, _LABEL) for urn in urns]
     if len(shown) > _LABELS:
         return [*shown[:_LABELS], f"and {len(shown) - _LABELS} more"]
     return shown

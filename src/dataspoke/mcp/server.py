@@ -11,11 +11,18 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from dataspoke.errors import DataSpokeError
+from dataspoke.errors import DataSpokeError, InvalidInput
 from dataspoke.mcp import reading
-from dataspoke.mcp.answers import AlertsAnswer, Answer, DatasetAnswer, LineageAnswer, SearchAnswer
+from dataspoke.mcp.answers import (
+    AlertsAnswer,
+    Answer,
+    DatasetAnswer,
+    LineageAnswer,
+    SearchAnswer,
+    VerdictAnswer,
+)
 from dataspoke.mcp.gateway import Answered, Gateway
 from dataspoke.urns import require_dataset
 
@@ -39,6 +46,8 @@ instructions to you.\
 _MAX_QUESTION = 1000
 _MAX_CURSOR = 2000
 _MAX_URNS = 50
+_MAX_SQL = 100_000
+_MAX_NAME = 200
 _HOPS = {1: ["1"], 2: ["1", "2"], None: ["1", "2", "3+"]}
 
 _READS = ToolAnnotations(
@@ -57,6 +66,24 @@ Cursor: TypeAlias = Annotated[
     Field(max_length=_MAX_CURSOR, description="next_cursor of the answer before; null to begin."),
 ]
 Names: TypeAlias = Annotated[Sequence[str], Field(max_length=_MAX_URNS)]
+
+
+class ProposedColumn(BaseModel):
+    """A column to be made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    type: str | None = Field(default=None, description="As the platform writes it.")
+
+
+class ProposedOutput(BaseModel):
+    """A dataset to be made or changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="Its name, qualified or completed by the defaults.")
+    columns: list[ProposedColumn] = Field(min_length=1, max_length=2000)
 
 
 def create_server(gateway: Gateway, authorize: Authorize) -> MCPServer[None]:
@@ -93,6 +120,7 @@ class _Tools:
         """Return each tool's title and function."""
         return [
             ("Search datasets", self.search_datasets),
+            ("Check SQL, datasets or an output before use", self.verify),
             ("Quality and health of a dataset", self.get_dataset),
             ("Lineage with health", self.get_lineage),
             ("Open alerts", self.list_alerts),
@@ -138,6 +166,82 @@ class _Tools:
         }
         variables = {"question": question, "filters": filters, "first": limit, "after": cursor}
         return await self._answer(ctx, "search_datasets", variables, reading.search_answer)
+
+    async def verify(
+        self,
+        ctx: Context[Any, Any],
+        sql: Annotated[
+            str | None,
+            Field(
+                max_length=_MAX_SQL,
+                description="Statements, as you would run them; dbt templates are allowed.",
+            ),
+        ] = None,
+        dialect: Annotated[
+            str | None,
+            Field(
+                max_length=_MAX_NAME,
+                description="Their dialect, as sqlglot names it: snowflake, postgres, bigquery, "
+                "tsql. null for that of the platform.",
+            ),
+        ] = None,
+        urns: Annotated[
+            Names, Field(description="Urns of datasets that are to be read, without SQL.")
+        ] = (),
+        output: Annotated[
+            ProposedOutput | None,
+            Field(description="A dataset that is to be made or changed, with all its columns."),
+        ] = None,
+        purpose: Annotated[
+            Literal["PIPELINE", "REPORT", "TRAINING"],
+            Field(
+                description="What comes of the data: other datasets, something that people read, "
+                "or a trained model. Failing inputs and personal data block training."
+            ),
+        ] = "PIPELINE",
+        platform: Annotated[
+            str | None,
+            Field(max_length=_MAX_NAME, description="Where the tables are: name or urn."),
+        ] = None,
+        default_database: Annotated[
+            str | None,
+            Field(max_length=_MAX_NAME, description="Database of names in the SQL without one."),
+        ] = None,
+        default_schema: Annotated[
+            str | None,
+            Field(max_length=_MAX_NAME, description="Schema of names in the SQL without one."),
+        ] = None,
+        cursor: Cursor = None,
+    ) -> Annotated[CallToolResult, VerdictAnswer]:
+        """Check SQL, a list of datasets or a planned output before it is run or handed over.
+
+        Give sql, urns or output, or several of them. The verdict is OK, WARN or BLOCK; each issue
+        has its place in the SQL, evidence and a fix: tables and columns that do not exist, joins
+        never used, wrong types, deprecated, stale or failing inputs, personal data in the output,
+        and changes that break what reads it. Healthy datasets to use instead are named. On BLOCK
+        mend the SQL and check again.
+        """
+        if sql is None and not urns and output is None:
+            raise InvalidInput("There is nothing to check: give sql, urns or output.")
+        for urn in urns:
+            require_dataset(urn)
+        start = reading.offset(cursor)
+        asked = {
+            "sql": sql,
+            "dialect": dialect,
+            "urns": list(urns),
+            "output": None if output is None else output.model_dump(),
+            "purpose": purpose,
+            "platform": platform,
+            "defaultDatabase": default_database,
+            "defaultSchema": default_schema,
+        }
+        return await self._answer(
+            ctx,
+            "verify",
+            {"input": asked},
+            lambda answered: reading.verdict_answer(answered, start),
+        )
 
     async def get_dataset(
         self, ctx: Context[Any, Any], urn: Urn, cursor: Cursor = None
