@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from graphql import (
     extend_schema,
     introspection_from_schema,
     parse,
+    validate,
 )
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,9 +24,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dataspoke.localhub import interface
+from dataspoke.settings import SubgraphSettings
 from tests.support.gateway import run_script
 from tests.support.hub import running_hub
 from tests.support.serving import serving
+
+# What the server for agents asks, and how long the subgraph lets it be.
+AGENT_FOLDER = resources.files("dataspoke.mcp")
+AGENT_DOCUMENTS = sorted(
+    entry.name for entry in AGENT_FOLDER.iterdir() if entry.name.endswith(".graphql")
+)
+MAX_TOKENS = SubgraphSettings().max_tokens
 
 # What both sides may define. A type more is a merge that nobody meant.
 SHARED = {"Query", "Mutation", "Dataset", "String", "Boolean", "Int", "Float", "ID"}
@@ -112,6 +122,13 @@ def graph_of(directive: object) -> str | None:
 def build_schema_of_dataspoke() -> GraphQLSchema:
     sdl = (Path(__file__).parents[2] / "schema" / "subgraph.graphql").read_text()
     return build_schema(sdl, assume_valid_sdl=True)
+
+
+@pytest.mark.parametrize("name", AGENT_DOCUMENTS)
+def test_what_is_asked_for_agents_fits_it(supergraph: str, name: str) -> None:
+    document = parse(AGENT_FOLDER.joinpath(name).read_text(), max_tokens=MAX_TOKENS)
+    schema = build_schema(supergraph, assume_valid=True)
+    assert validate(schema, document) == []
 
 
 def test_it_holds_no_address(supergraph: str) -> None:

@@ -63,6 +63,13 @@ class Answered:
                 raise as_error(failure, self.remedy)
         return None
 
+    def required(self, name: str) -> Any:
+        """Return the root field, as ``root``; raises DependencyRejected where it is null."""
+        value = self.root(name)
+        if value is None:
+            raise DependencyRejected(_PORT, "The gateway answered with nothing. Try again later.")
+        return value
+
 
 class Gateway:
     """Asks documents of this package at ``url``.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from dataspoke.errors import DependencyRejected, InvalidInput, NotFound
+from dataspoke.errors import InvalidInput, NotFound
 from dataspoke.mcp.answers import (
     Alert,
     AlertsAnswer,
@@ -42,7 +42,7 @@ Node = Mapping[str, Any]
 
 def search_answer(answered: Answered) -> SearchAnswer:
     """Return the hits of ``search_datasets`` that fit."""
-    found = _connection(answered, "knowledgeSearch")
+    found = answered.required("knowledgeSearch")
     edges = [edge for edge in found["edges"] if (edge["node"].get("dataset") or {}).get("urn")]
     notes = notes_on(answered.failures)
     if found["notice"]:
@@ -61,7 +61,7 @@ def search_answer(answered: Answered) -> SearchAnswer:
 
 def alerts_answer(answered: Answered) -> AlertsAnswer:
     """Return the alerts of ``list_alerts`` that fit."""
-    found = _connection(answered, "qualityAlerts")
+    found = answered.required("qualityAlerts")
     edges = found["edges"]
 
     def build(count: int) -> AlertsAnswer:
@@ -139,7 +139,7 @@ def lineage_answer(answered: Answered, urn: str, direction: str) -> LineageAnswe
     Raises NotFound where it does not exist for the caller.
     """
     existing(answered, urn)
-    found = answered.root("searchAcrossLineage") or {"start": 0, "total": 0, "searchResults": []}
+    found = answered.required("searchAcrossLineage")
     results = found["searchResults"]
     notes = notes_on(answered.failures)
     if found.get("isPartial"):
@@ -161,9 +161,7 @@ def lineage_answer(answered: Answered, urn: str, direction: str) -> LineageAnswe
 
 def verdict_answer(answered: Answered, start: int) -> VerdictAnswer:
     """Return what ``verify`` says: issues, alternatives and inputs from ``start`` on that fit."""
-    found: Node | None = answered.root("verifyContext")
-    if found is None:
-        raise DependencyRejected("gateway", "Nothing was answered; try again.")
+    found = answered.required("verifyContext")
     items = [
         *(_issue(issue) for issue in found["issues"]),
         *(_alternative(each) for each in found["alternatives"] if each["dataset"]),
@@ -224,11 +222,6 @@ def notes_on(failures: Sequence[Failure]) -> list[str]:
     if len(notes) > _NOTES:
         return [*notes[:_NOTES], f"{len(notes) - _NOTES} more parts could not be answered."]
     return notes
-
-
-def _connection(answered: Answered, root: str) -> Node:
-    found: Node | None = answered.root(root)
-    return found or {"edges": [], "pageInfo": {"hasNextPage": False}, "notice": None, "mode": ""}
 
 
 def _cursor(edges: Sequence[Node], count: int, found: Node) -> str | None:

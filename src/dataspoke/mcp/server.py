@@ -33,9 +33,11 @@ INSTRUCTIONS = """\
 DataSpoke judges the datasets of a DataHub catalogue: is the data as usual (quality), is it \
 documented (health), may it be used for this.
 
-Before you write SQL: search_datasets finds tables by meaning. Before you use a table whose data \
-matters: get_dataset tells what is wrong with it now, get_lineage what it is made from and who \
-uses it. Prefer tables whose data is PASS; say so to the user where you use another.
+Before you write SQL: search_datasets finds tables by meaning and says how each of them is. \
+Before you run SQL or hand it over: verify checks it; on BLOCK mend it and check again, on WARN \
+tell the user. To explain a verdict: get_dataset tells what is wrong with a table now, get_lineage \
+what it is made from and who uses it. Prefer tables whose data is PASS; say so to the user where \
+you use another.
 
 Answers hold only what the user may see. null means unknown or never judged, never good. `notes` \
 say what an answer lacks. Where next_cursor is not null, call again with it as cursor to read on. \
