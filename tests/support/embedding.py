@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataspoke.errors import DependencyError
-from dataspoke.knowledge.lexical import terms
+from dataspoke.knowledge.lexical import stems
 
-# Stems, as terms() gives them.
+# Stems, as stems() gives them.
 _SYNONYMS = {"client": "custom", "buyer": "custom", "purchas": "order", "sale": "order"}
 
 
@@ -42,7 +42,7 @@ class SynonymEmbedder:
         if self.failure is not None:
             raise self.failure
         total = np.zeros(self._dimensions, dtype=np.float32)
-        for term in terms(text):
+        for term in stems(text):
             seed = zlib.crc32(f"{self._model} {_SYNONYMS.get(term, term)}".encode())
             total += np.random.default_rng(seed).standard_normal(self._dimensions)
         unit: NDArray[np.float32] = (total / np.linalg.norm(total)).astype(np.float32)

@@ -51,11 +51,27 @@ def names(order: Sequence[ranking.Ranked]) -> list[str]:
 
 
 def test_all_scores_are_weighed() -> None:
-    order = rank(
-        [candidate("words", 10, 0.1), candidate("both", 8, 0.5, 0.4), candidate("sense", None, 0.6)]
-    )
-    assert names(order) == ["both", "words", "sense"]
-    assert [entry.score for entry in order] == pytest.approx([0.87, 0.45, 0.3])
+    words, sense = candidate("words", 10, 0.1, 0.1), candidate("sense", None, 0.5, 0.2)
+    order = rank([words, candidate("both", 8, 0.5, 0.4), sense])
+    # Of two telling words in a question, words count for 0.3.
+    assert {dataset_name(entry.urn): pytest.approx(entry.score) for entry in order} == {
+        "both": 0.3 * 0.8 + 0.35 + 0.35,
+        "sense": 0.35 + 0.35 * 0.5,
+        "words": 0.3 + 0.35 * 0.2 + 0.35 * 0.25,
+    }
+    assert names(order) == ["both", "sense", "words"]
+
+
+def test_the_more_a_question_asks_for_the_more_words_count() -> None:
+    found = [candidate("words", 10, 0.2), candidate("sense", 4, 0.4)]
+    assert names(ranking.rank("orders", [found], {}, 0)) == ["sense", "words"]
+    long = "name email phone street city state postal code country region birthday of customers"
+    assert names(ranking.rank(long, [found], {}, 0)) == ["words", "sense"]
+
+
+def test_what_has_no_columns_is_judged_as_a_whole() -> None:
+    order = rank([candidate("none", 1, 0.4), candidate("some", 1, 0.4, 0.4)])
+    assert [entry.score for entry in order] == [1, 1]
 
 
 def test_words_alone_decide_where_there_are_no_vectors() -> None:
@@ -71,12 +87,29 @@ def test_what_has_nothing_in_common_is_left_out() -> None:
 def test_what_is_found_beside_good_ones_of_its_schema_comes_first() -> None:
     alone, beside = candidate("misc.orders", 5, 0.5), candidate("shop.orders", 5, 0.5)
     order = rank([alone, beside, candidate("shop.customers", 4, 0.4)])
-    assert names(order) == ["shop.orders", "shop.customers", "misc.orders"]
+    assert names(order) == ["shop.orders", "misc.orders", "shop.customers"]
     assert [entry.companion for entry in order] == [
         urn_of("shop.customers"),
-        urn_of("shop.orders"),
         None,
+        urn_of("shop.orders"),
     ]
+
+
+def test_a_schema_of_which_more_was_found_lifts_its_datasets_over_better_ones_elsewhere() -> None:
+    order = rank(
+        [
+            candidate("misc.orders", 10, 0.5),
+            candidate("shop.orders", 9.5, 0.48),
+            candidate("shop.customers", 9, 0.4),
+            candidate("shop.payments", 9, 0.4),
+        ]
+    )
+    assert names(order)[0] == "shop.orders"
+
+
+def test_a_dataset_without_a_schema_stands_by_itself() -> None:
+    order = rank([candidate("orders", 10, 0.5), candidate("shop.orders", 10, 0.5)])
+    assert (dataset_name(order[0].urn), order[0].relevance) == ("orders", 1)
 
 
 def test_schemas_of_two_platforms_differ() -> None:

@@ -1,7 +1,6 @@
 """What differs between two datasets. Pure."""
 
 from dataspoke.catalogue import Dataset, Field
-from dataspoke.knowledge.documents import column_name
 from dataspoke.knowledge.model import Difference, TypeChange
 
 # Trust that differs by less is alike: it stems from the finer parts alone.
@@ -16,11 +15,11 @@ def difference(here: Dataset, there: Dataset, trust_here: float, trust_there: fl
     ours, theirs = _columns(here), _columns(there)
     shared = [key for key in ours if key in theirs]
     return Difference(
-        shared=tuple(_called(ours[key]) for key in shared),
-        only_here=tuple(_called(field) for key, field in ours.items() if key not in theirs),
-        only_there=tuple(_called(field) for key, field in theirs.items() if key not in ours),
+        shared=tuple(ours[key].name for key in shared),
+        only_here=tuple(field.name for key, field in ours.items() if key not in theirs),
+        only_there=tuple(field.name for key, field in theirs.items() if key not in ours),
         types=tuple(
-            TypeChange(_called(ours[key]), ours[key].native_type, theirs[key].native_type)
+            TypeChange(ours[key].name, ours[key].native_type, theirs[key].native_type)
             for key in shared
             if _differ(ours[key], theirs[key])
         ),
@@ -32,11 +31,7 @@ def difference(here: Dataset, there: Dataset, trust_here: float, trust_there: fl
 
 
 def _columns(dataset: Dataset) -> dict[str, Field]:
-    return {column_name(field.path).casefold(): field for field in dataset.fields}
-
-
-def _called(field: Field) -> str:
-    return column_name(field.path)
+    return {field.name.casefold(): field for field in dataset.fields}
 
 
 def _differ(here: Field, there: Field) -> bool:

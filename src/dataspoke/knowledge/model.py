@@ -20,6 +20,9 @@ class PartKind(StrEnum):
     DOMAIN = "domain"
     OWNER = "owner"
     PLATFORM = "platform"
+    JOIN = "join"  # the name of a dataset that it is joined with
+    FILTER = "filter"  # a condition that queries set
+    UPSTREAM = "upstream"  # the name of a dataset that it is made from
 
 
 @dataclass(frozen=True, slots=True)

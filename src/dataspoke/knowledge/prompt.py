@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from dataspoke.catalogue import Dataset, Field
 from dataspoke.knowledge.dialects import dialect_of, identifier
-from dataspoke.knowledge.lexical import terms
+from dataspoke.knowledge.lexical import stems
 from dataspoke.knowledge.model import SampleFilter, Snapshot
 from dataspoke.knowledge.personal import personal_columns
 from dataspoke.knowledge.sql_context import (
@@ -93,7 +93,7 @@ class _Item:
 def _items(
     question: str, tables: Sequence[Relevant], joins: Sequence[ContextJoin]
 ) -> Iterator[_Item]:
-    asked = frozenset(terms(question))
+    asked = frozenset(stems(question))
     scores = {table.snapshot.dataset.urn: table.score for table in tables}
     joined: dict[str, set[str]] = {}
     for join in joins:
@@ -141,9 +141,9 @@ def _presumed_key(dataset: Dataset) -> str | None:
 
 def _match(asked: frozenset[str], column: Field) -> float:
     """Return how far the words of a column are those of the question, 0 to 1."""
-    named = frozenset(terms(column.name))
+    named = frozenset(stems(column.name))
     shared = len(asked & named) / len(named) if named else 0.0
-    said = asked.intersection(terms(column.description or ""))
+    said = asked.intersection(stems(column.description or ""))
     return max(shared, min(0.5, 0.2 * len(said)))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dataspoke.errors import DependencyError, DependencyTimeout, DependencyUnavailable, InvalidInput
 from dataspoke.knowledge import comparison, lexical, questions, ranking
 from dataspoke.knowledge.documents import document_of
-from dataspoke.knowledge.lexical import split_words, terms
+from dataspoke.knowledge.lexical import split_words, stems
 from dataspoke.knowledge.model import (
     Candidate,
     Difference,
@@ -229,14 +229,15 @@ class SearchService:
 
     async def _look_at_names(self, actor: Actor, asked: "_Asked", found: "_Found") -> None:
         """Add one tier, of the datasets whose names hold words of the question, by the store."""
-        urns = await self._store.urns_like(sorted(set(terms(asked.words))), _NAMES)
+        urns = await self._store.urns_like(sorted(set(stems(asked.words))), _NAMES)
         vocabulary = await self._store.vocabulary()
         documents = [
             document_of(snapshot, vocabulary)
             for snapshot in (await self._store.snapshots(urns)).values()
             if not snapshot.dataset.removed
         ]
-        ranks = lexical.ranks(documents, asked.words)
+        words = {document.urn: lexical.frequencies(document) for document in documents}
+        ranks = lexical.ranks(words, asked.words)
         found.documents = {document.urn: document for document in documents}
         candidates = [
             Candidate(document.urn, document.attributes, ranks.get(document.urn))

@@ -12,3 +12,12 @@ def learn(datasets: Iterable[Dataset], glossary: Mapping[str, str]) -> Vocabular
     ``glossary`` maps each term's name to its definition. The order of datasets does not matter.
     """
     return Vocabulary()
+
+
+def expanded(words: str, vocabulary: Vocabulary) -> str:
+    """Return words with every abbreviation replaced by what it stands for; empty where none is."""
+    found = vocabulary.expansions
+    split = words.split()
+    if found.keys().isdisjoint(split):
+        return ""
+    return " ".join(" ".join(found.get(word, (word,))) for word in split)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dataspoke.knowledge.lexical import ranks
+from dataspoke.knowledge.lexical import frequencies, ranks
 from dataspoke.knowledge.model import Candidate, Document, Neighbour, SearchFilters
 from dataspoke.ports.vectors import Entry
 
@@ -15,18 +15,20 @@ class MemoryVectors:
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
+        self._words: dict[str, Mapping[str, float]] = {}
 
     async def upsert(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             stored = self._entries.get(entry.document.urn)
             if stored is None or stored.version <= entry.version:
                 self._entries[entry.document.urn] = entry
+                self._words[entry.document.urn] = frequencies(entry.document)
 
     async def delete(self, versions: Mapping[str, int]) -> None:
         for urn, version in versions.items():
             stored = self._entries.get(urn)
             if stored is not None and stored.version <= version:
-                del self._entries[urn]
+                del self._entries[urn], self._words[urn]
 
     async def versions(self, urns: Sequence[str]) -> Mapping[str, tuple[str, str | None]]:
         found = (self._entries[urn] for urn in urns if urn in self._entries)
@@ -46,7 +48,7 @@ class MemoryVectors:
         filters: SearchFilters,
         limit: int,
     ) -> Sequence[Candidate]:
-        lexical = ranks((entry.document for entry in self._entries.values()), text)
+        lexical = ranks(self._words, text)
         candidates = [
             _candidate(entry, lexical.get(urn), vector if entry.model == model else None)
             for urn, entry in sorted(self._entries.items())
