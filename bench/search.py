@@ -1,0 +1,335 @@
+"""How well search finds the tables that a question needs.
+
+Reads tables and questions in the formats of Spider (and BIRD, whose files have the same form, with
+the query under `SQL`) or BEAVER, makes all tables one catalogue, indexes it and asks each question
+with the product's own services, on adapters in memory and with the sentence model. Names written
+by people (Spider's `table_names` and `column_names`) become descriptions where their words differ
+from the original names. Foreign keys are declared to the catalogue; the queries of the questions
+are not shown to it.
+
+The tables that answer a question are BEAVER's `gold_tables`, or those of the question's database
+that its query reads. Gains are 0 or 1. nDCG@10 is over the first ten, the ideal one has min(10, n)
+of the n tables that answer in front; recall@5 is the share of the n tables among the first five;
+MRR@10 is the reciprocal place of the first one, 0 behind the tenth. All are means over questions.
+
+Beside search stand what it is made of, each over the same index: BM25F alone, the vectors of whole
+datasets alone, and reciprocal-rank fusion of these two (k = 60, as Cormack, Clarke and Büttcher
+2009). `--out` gets one line of JSON for each question, in order, with the first tables of search:
+{"question": ..., "ranked": ["database.table", ...]}.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sqlglot
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from bench import machine
+from dataspoke.adapters.embedders import LocalEmbedder
+from dataspoke.adapters.memory.cache import MemoryCache
+from dataspoke.adapters.memory.clock import MemoryClock
+from dataspoke.adapters.memory.hub import MemoryHub
+from dataspoke.adapters.memory.store import MemoryStore
+from dataspoke.adapters.memory.vectors import MemoryVectors
+from dataspoke.catalogue import Dataset, Field, ForeignKey
+from dataspoke.embedded.model import default_directory
+from dataspoke.knowledge.indexing import IndexService
+from dataspoke.knowledge.lexical import split_words
+from dataspoke.knowledge.model import Candidate, SearchFilters
+from dataspoke.knowledge.search import MAX_QUESTION_CHARACTERS, SearchService
+from dataspoke.urns import dataset_name
+
+_PLATFORM = "urn:li:dataPlatform:postgres"
+# Where the SQL of a question stands, and what it may be written in. In Spider's files `sql` is a
+# parsed form, so that `query` comes first.
+_DIALECTS: Mapping[str, tuple[str, ...]] = {
+    "query": ("sqlite",),
+    "SQL": ("postgres", "sqlite", "mysql"),
+}
+_FIRST = 20
+_RRF_K = 60
+_PRODUCT = "DataSpoke"
+_NO_FILTERS = SearchFilters()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, and the urns of the tables that answer it."""
+
+    text: str
+    answers: frozenset[str]
+
+
+def read_tables(path: Path) -> list[Dataset]:
+    """Return a dataset for each table; raises ValueError for a file in neither format."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict):
+        return list(_of_beaver(content))
+    if isinstance(content, list):
+        return [dataset for database in content for dataset in _of_spider(database)]
+    raise ValueError(f"{path} is neither a list of databases nor an object of tables.")
+
+
+def _urn(database: str, table: str) -> str:
+    return f"urn:li:dataset:({_PLATFORM},{database}.{table},PROD)"
+
+
+def _of_spider(database: Mapping[str, Any]) -> Iterator[Dataset]:
+    names = database["table_names_original"]
+    urns = [_urn(database["db_id"], name) for name in names]
+    columns = database["column_names_original"]
+    fields: dict[int, list[Field]] = defaultdict(list)
+    written = database.get("column_names", columns)
+    for (table, name), (_, words) in zip(columns, written, strict=True):
+        fields[table].append(Field(name, description=_description(name, words)))
+    keys: dict[int, list[ForeignKey]] = defaultdict(list)
+    for here, there in database.get("foreign_keys", ()):
+        (table, column), (other, foreign) = columns[here], columns[there]
+        keys[table].append(ForeignKey((column,), urns[other], (foreign,)))
+    for number, words in enumerate(database.get("table_names", names)):
+        yield Dataset(
+            urns[number],
+            names[number],
+            _PLATFORM,
+            description=_description(names[number], words),
+            fields=tuple(fields[number]),
+            foreign_keys=tuple(keys[number]),
+        )
+
+
+def _of_beaver(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[Dataset]:
+    urns = {
+        name: _urn(table["db_id"], table["table_name_original"]) for name, table in tables.items()
+    }
+    for name, table in tables.items():
+        yield Dataset(
+            urns[name],
+            table["table_name_original"],
+            _PLATFORM,
+            fields=tuple(Field(column) for column in table["column_names_original"]),
+            foreign_keys=tuple(
+                ForeignKey(
+                    (key["column_name"],),
+                    urns[key["referenced_table_name"]],
+                    (key["referenced_column_name"],),
+                )
+                for key in table.get("foreign_key", ())
+                if key["referenced_table_name"] in urns
+            ),
+        )
+
+
+def _description(name: str, words: str) -> str | None:
+    return None if split_words(name) == split_words(words) else words
+
+
+def read_questions(path: Path, tables: Sequence[Dataset]) -> list[Question]:
+    """Return the questions; raises ValueError for one whose tables cannot be told."""
+    of_database: dict[str, dict[str, str]] = defaultdict(dict)
+    for dataset in tables:
+        database, _, table = dataset_name(dataset.urn).partition(".")
+        of_database[database][table.casefold()] = dataset.urn
+    found = []
+    for entry in json.loads(path.read_text(encoding="utf-8")):
+        if "gold_tables" in entry:
+            named = [name.split("#sep#") for name in entry["gold_tables"]]
+        else:
+            named = [(entry["db_id"], table) for table in _tables_of(entry)]
+        answers = {of_database[database].get(table.casefold()) for database, table in named}
+        if not answers or None in answers:
+            raise ValueError(f"The tables of the question {entry['question']!r} are not all known.")
+        found.append(Question(entry["question"], frozenset(filter(None, answers))))
+    return found
+
+
+def _tables_of(entry: Mapping[str, Any]) -> set[str]:
+    """Return the tables that a question's query reads, without common table expressions."""
+    key = next((key for key in _DIALECTS if isinstance(entry.get(key), str)), None)
+    if key is None:
+        raise ValueError(f"The question {entry['question']!r} has no {' or '.join(_DIALECTS)}.")
+    for dialect in _DIALECTS[key]:
+        try:
+            parsed = sqlglot.parse_one(entry[key], dialect=dialect)
+        except SqlglotError:
+            continue
+        inner = {each.alias_or_name.casefold() for each in parsed.find_all(exp.CTE)}
+        return {table.name for table in parsed.find_all(exp.Table)} - {
+            table.name for table in parsed.find_all(exp.Table) if table.name.casefold() in inner
+        }
+    raise ValueError(f"The query of the question {entry['question']!r} cannot be read.")
+
+
+class _Retrieval(MemoryVectors):
+    """The index, with what the first look of a search brought kept for the peers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.retrieved: Sequence[Candidate] | None = None
+
+    async def search(
+        self,
+        text: str,
+        vector: NDArray[np.float32] | None,
+        model: str | None,
+        filters: SearchFilters,
+        limit: int,
+    ) -> Sequence[Candidate]:
+        found = await super().search(text, vector, model, filters, limit)
+        if self.retrieved is None:
+            self.retrieved = found
+        return found
+
+
+class Bench:
+    """A catalogue in memory, its index, and search on it."""
+
+    def __init__(self, embedder: LocalEmbedder) -> None:
+        clock = MemoryClock()
+        self._hub, self._store, self._vectors = MemoryHub(), MemoryStore(clock), _Retrieval()
+        self._index = IndexService(self._hub, self._store, self._vectors, embedder, clock)
+        self._search = SearchService(
+            self._hub, self._store, self._vectors, embedder, MemoryCache(clock)
+        )
+        self._actor = self._hub.admit("bench", "urn:li:corpuser:bench")
+
+    async def index(self, tables: Sequence[Dataset]) -> None:
+        for dataset in tables:
+            self._hub.put(dataset)
+        async with self._store.transaction() as tx:
+            await tx.request_index([dataset.urn for dataset in tables])
+        while await self._store.index_requests(1, background=False):
+            await self._index.reindex(None)
+
+    async def ask(self, question: str) -> Mapping[str, Sequence[str]]:
+        """Return the urns that each way of ranking brings, the best first."""
+        self._vectors.retrieved = None
+        page = await self._search.search(
+            self._actor, question[:MAX_QUESTION_CHARACTERS], _NO_FILTERS, _FIRST, None
+        )
+        retrieved = self._vectors.retrieved or ()
+        words = _ordered({c.urn: c.lexical for c in retrieved})
+        meaning = _ordered({c.urn: c.similarity for c in retrieved})
+        fused: dict[str, float | None] = defaultdict(float)
+        for urns in (words, meaning):
+            for place, urn in enumerate(urns, start=1):
+                fused[urn] = (fused[urn] or 0) + 1 / (_RRF_K + place)
+        return {
+            _PRODUCT: [hit.urn for hit in page.hits],
+            "BM25F": words,
+            "MiniLM": meaning,
+            "RRF": _ordered(fused),
+        }
+
+
+def _ordered(scores: Mapping[str, float | None]) -> list[str]:
+    found = [(-score, urn) for urn, score in scores.items() if score is not None]
+    return [urn for _, urn in sorted(found)]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Sums over questions."""
+
+    questions: int = 0
+    sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, ranked: Sequence[str], answers: frozenset[str]) -> None:
+        self.questions += 1
+        self.sums["nDCG@10"] += ndcg(ranked, answers)
+        self.sums["recall@5"] += len(answers.intersection(ranked[:5])) / len(answers)
+        self.sums["MRR@10"] += next(
+            (1 / place for place, urn in enumerate(ranked[:10], start=1) if urn in answers), 0
+        )
+
+
+def ndcg(ranked: Sequence[str], answers: frozenset[str], first: int = 10) -> float:
+    gained = sum(_gain(place) for place, urn in enumerate(ranked[:first]) if urn in answers)
+    return gained / sum(map(_gain, range(min(first, len(answers)))))
+
+
+def _gain(place: int) -> float:
+    return 1 / math.log2(place + 2)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of all questions: a tally for each way of ranking, and the ranks of search."""
+
+    tallies: dict[str, Tally]
+    ranked: list[Sequence[str]]
+    indexing_s: float
+    asking_s: float
+
+
+async def measure(
+    tables: Sequence[Dataset], questions: Sequence[Question], console: Console
+) -> Outcome:
+    bench = Bench(LocalEmbedder(default_directory()))
+    began = time.perf_counter()
+    await bench.index(tables)
+    indexed = time.perf_counter()
+    outcome = Outcome(defaultdict(Tally), [], indexed - began, 0.0)
+    for question in track(questions, "Asking", console=console, transient=True):
+        found = await bench.ask(question.text)
+        for way, ranked in found.items():
+            outcome.tallies[way].add(ranked, question.answers)
+        outcome.ranked.append(found[_PRODUCT])
+    outcome.asking_s = time.perf_counter() - indexed
+    return outcome
+
+
+def _report(outcome: Outcome, title: str, console: Console) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for way in outcome.tallies:
+        table.add_column(way, justify="right")
+    for metric in ("nDCG@10", "recall@5", "MRR@10"):
+        means = (tally.sums[metric] / tally.questions for tally in outcome.tallies.values())
+        table.add_row(metric, *(f"{mean:.4f}" for mean in means))
+    console.print(table)
+    console.print(
+        f"Indexed in {outcome.indexing_s:.0f} s, asked in {outcome.asking_s:.0f} s, in memory."
+    )
+    console.print(machine.described("numpy", "onnxruntime", "sqlglot"), style="dim")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.search",
+        description="Scores search on questions whose tables are known.",
+    )
+    parser.add_argument("--tables", type=Path, required=True, help="Spider's, BIRD's or BEAVER's")
+    parser.add_argument("--questions", type=Path, required=True, help="the questions about them")
+    parser.add_argument("--out", type=Path, help="gets the ranks, a line of JSON for a question")
+    chosen = parser.parse_args(arguments)
+    console = Console()
+    tables = read_tables(chosen.tables)
+    questions = read_questions(chosen.questions, tables)
+    outcome = asyncio.run(measure(tables, questions, console))
+    _report(outcome, f"{len(questions):,} questions on {len(tables):,} tables", console)
+    if chosen.out is not None:
+        lines = (
+            json.dumps({"question": question.text, "ranked": [dataset_name(urn) for urn in ranked]})
+            for question, ranked in zip(questions, outcome.ranked, strict=True)
+        )
+        chosen.out.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
