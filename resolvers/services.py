@@ -8,6 +8,7 @@ from uuid import UUID
 
 from dataspoke.health.model import HealthScore, RankingPage
 from dataspoke.knowledge.model import Difference, Hit, Neighbourhood, SearchFilters, SearchPage
+from dataspoke.knowledge.sql_context import SqlContext
 from dataspoke.ports.hub import Actor
 from dataspoke.ports.runs import Run
 from dataspoke.quality.backtest import Backtest
@@ -232,6 +233,14 @@ class Search(Protocol):
     ) -> Mapping[str, Neighbourhood]: ...
 
 
+class SqlContexts(Protocol):
+    """What a model writes SQL from. What the actor may not see is absent, never an error."""
+
+    async def context_for(
+        self, actor: Actor, question: str, platform: str | None, token_budget: int
+    ) -> SqlContext: ...
+
+
 class Operations(Protocol):
     """The state of this installation."""
 
@@ -252,4 +261,5 @@ class Services:
     backtests: Backtests
     health: Health
     search: Search
+    sql_contexts: SqlContexts
     operations: Operations

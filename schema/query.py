@@ -22,11 +22,20 @@ from dataspoke.schema.rules import RuleQuery
 from dataspoke.schema.run import RunQuery
 from dataspoke.schema.search import KnowledgeQuery
 from dataspoke.schema.sla import SlaQuery
+from dataspoke.schema.sql_context import SqlContextQuery
 from dataspoke.schema.status import DataspokeStatus
 
 
 @strawberry.type(description="What can be read.")
-class Query(NotificationQuery, RunQuery, RuleQuery, BacktestQuery, SlaQuery, KnowledgeQuery):
+class Query(
+    NotificationQuery,
+    RunQuery,
+    RuleQuery,
+    BacktestQuery,
+    SlaQuery,
+    KnowledgeQuery,
+    SqlContextQuery,
+):
     @strawberry.field(
         description="Alerts on datasets whose profiles the caller may view, newest first."
     )

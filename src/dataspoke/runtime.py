@@ -26,6 +26,7 @@ from dataspoke.adapters.warehouses import SqlWarehouses
 from dataspoke.embedded.model import default_directory
 from dataspoke.errors import ConfigurationError
 from dataspoke.health.service import HealthService
+from dataspoke.knowledge.context import ContextService
 from dataspoke.knowledge.indexing import IndexService
 from dataspoke.knowledge.search import SearchService
 from dataspoke.ports.changes import ChangeLog
@@ -88,6 +89,7 @@ class Runtime:
     health: HealthService
     index: IndexService
     search: SearchService
+    sql_contexts: ContextService
     operations: StatusService
     retention: RetentionService
 
@@ -126,6 +128,8 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
         notifications = NotificationService(hub, store, clock, channels)
         rules = RuleService(hub, store, warehouses, clock)
         quality = QualityService(hub, store, feed, compute, clock, rules, settings.quality)
+        alerts = AlertService(hub, store, feed, clock, notifications)
+        search = SearchService(hub, store, vectors, embedder, cache, settings.search)
         probes: dict[str, Callable[[], Awaitable[object]]] = {"redis": queue.ping}
         if changes is not None:
             probes["kafka"] = changes.ping
@@ -149,7 +153,7 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
                 # What takes longer is to be parted before the job is cut off.
                 batch_limit=timedelta(seconds=settings.worker.job_timeout_s) * 0.8,
             ),
-            alerts=AlertService(hub, store, feed, clock, notifications),
+            alerts=alerts,
             monitors=MonitorService(hub, store),
             slas=SlaService(
                 hub,
@@ -168,7 +172,8 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             index=IndexService(
                 hub, store, vectors, embedder, clock, settings.index.backfill_per_s, cache
             ),
-            search=SearchService(hub, store, vectors, embedder, cache, settings.search),
+            search=search,
+            sql_contexts=ContextService(hub, store, search, quality, alerts, clock),
             operations=StatusService(hub, store, jobs, vectors, probes, _PROBE_TIMEOUT),
             retention=RetentionService(store, settings.retention),
         )

@@ -25,6 +25,7 @@ from dataspoke.catalogue import Dataset, Field
 from dataspoke.errors import Unauthenticated
 from dataspoke.health.model import Finding, HealthScore
 from dataspoke.health.service import HealthService
+from dataspoke.knowledge.context import ContextService
 from dataspoke.knowledge.indexing import IndexService
 from dataspoke.knowledge.search import SearchService
 from dataspoke.ports.hub import Access, Actor
@@ -190,10 +191,11 @@ class Subgraph:
             hub, store, self.run_feed, self.clock, quality, pace=timedelta(milliseconds=5)
         )
         self.slas = SlaService(hub, store, self.feed, InlineCompute(), self.clock, timedelta(0))
+        alerts = AlertService(hub, store, self.feed, self.clock, self.notifications)
         self.services = Services(
             quality=quality,
             runs=self.runs,
-            alerts=AlertService(hub, store, self.feed, self.clock, self.notifications),
+            alerts=alerts,
             notifications=self.notifications,
             monitors=MonitorService(hub, store),
             slas=self.slas,
@@ -201,6 +203,7 @@ class Subgraph:
             backtests=BacktestService(hub, store, InlineCompute(), self.clock, 1.0),
             health=HealthService(hub, store, self.clock),
             search=self.search,
+            sql_contexts=ContextService(hub, store, self.search, quality, alerts, self.clock),
             operations=StatusService(
                 hub, store, MemoryJobs(self.store), vectors, {}, timedelta(seconds=1)
             ),

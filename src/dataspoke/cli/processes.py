@@ -61,6 +61,7 @@ async def _serve_subgraph(settings: Settings) -> None:
             backtests=runtime.backtests,
             health=runtime.health,
             search=runtime.search,
+            sql_contexts=runtime.sql_contexts,
             operations=runtime.operations,
         )
         app = create_app(
