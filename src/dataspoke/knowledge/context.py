@@ -155,11 +155,13 @@ def warnings_of(
             text += f" Use {dataset_name(replacement)}."
         yield ContextWarning(WarningKind.DEPRECATED, text, replacement)
     if alerts:
-        more = f" {len(alerts) - 1} more alerts are open." if len(alerts) > 1 else ""
+        more = {1: "", 2: " 1 more alert is open."}.get(
+            len(alerts), f" {len(alerts) - 1} more alerts are open."
+        )
         yield ContextWarning(WarningKind.OPEN_ALERT, f"Open alert: {alerts[0].message}{more}")
     statuses = {} if verdict is None else {d.dimension: d.status for d in verdict.dimensions}
     if not alerts and verdict is not None and verdict.status is Status.FAIL:
-        failing = sorted(d.value for d, status in statuses.items() if status is Status.FAIL)
+        failing = sorted(d.value.lower() for d, status in statuses.items() if status is Status.FAIL)
         yield ContextWarning(WarningKind.FAILING, f"Fails its checks of {', '.join(failing)}.")
     fresh = statuses.get(Dimension.FRESHNESS)
     if fresh is Status.FAIL:

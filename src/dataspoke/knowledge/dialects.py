@@ -59,5 +59,5 @@ def identifier(name: str, platform: str) -> str:
         NormalizationStrategy.LOWERCASE: (name.lower(),),
         NormalizationStrategy.UPPERCASE: (name.lower(), name.upper()),
     }.get(strategy, (name,))
-    quoted = name not in folded or not exp.SAFE_IDENTIFIER_RE.match(name)
+    quoted = (dialect is not None and name not in folded) or not exp.SAFE_IDENTIFIER_RE.match(name)
     return exp.to_identifier(name, quoted=quoted).sql(dialect=dialect)

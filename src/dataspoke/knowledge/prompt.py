@@ -108,7 +108,7 @@ def _items(
         urn = dataset.urn
         yield _Item(score, urn)
         if dataset.description:
-            yield _Item(0.9 * score, urn, description=True)
+            yield _Item(0.72 * score, urn, description=True)
         for warning in table.warnings:
             # That it is not described can be seen.
             worth = 0.3 if warning.kind is WarningKind.UNDOCUMENTED else 0.96
