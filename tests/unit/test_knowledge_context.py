@@ -20,6 +20,7 @@ from dataspoke.knowledge.dialects import identifier
 from dataspoke.knowledge.joining import bridges, known_joins
 from dataspoke.knowledge.model import (
     Hit,
+    Interpretation,
     Join,
     SampleFilter,
     SearchFilters,
@@ -328,7 +329,8 @@ class Found:
     ) -> SearchPage:
         self.filters = filters
         hits = tuple(Hit(each, score, ()) for each, score in self.scores.items())
-        return SearchPage(hits, ("",) * len(hits), False, SearchMode.HYBRID, None)
+        asked = Interpretation((), question)
+        return SearchPage(hits, ("",) * len(hits), False, SearchMode.HYBRID, None, asked)
 
 
 class Judged:

@@ -299,7 +299,7 @@ def look(datasets: Sequence[Dataset], queries: Sequence[Query], others: Sequence
     own = {each.urn: each for each in datasets}
     asked = {each.urn: queries for each in datasets}
     known = own | {each.urn: each for each in others}
-    names = table_names(POSTGRES, queries)
+    names = table_names(own, asked)
     tables = {key: urns for key, urns in by_key(known).items() if key in names}
     wanted = referred(own, asked, tables)
     return observed(own, asked, tables, {u: known[u] for u in wanted})

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import timedelta
@@ -10,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from dataspoke.catalogue import Dataset, Lineage, Query, Reach
+from dataspoke.catalogue import Dataset, Lineage, Reach
 from dataspoke.errors import DependencyError
 from dataspoke.knowledge.documents import document_of
 from dataspoke.knowledge.model import Document, Snapshot, Vocabulary
@@ -216,13 +215,8 @@ class IndexService:
         """Return how these datasets are joined and filtered in the queries of late."""
         since = self._clock.now() - _QUERIES_OF
         ran = await self._hub.queries(list(datasets), since)
-        by_platform: dict[str, list[Query]] = defaultdict(list)
-        for urn, queries in ran.items():
-            by_platform[datasets[urn].platform] += queries
         # Reading SQL takes a millisecond a statement: the loop must not wait for it.
-        names: set[str] = set()
-        for platform, queries in by_platform.items():
-            names |= await asyncio.to_thread(table_names, platform, queries)
+        names = await asyncio.to_thread(table_names, datasets, ran)
         tables = await self._store.tables(sorted(names))
         others = await self._store.snapshots(sorted(referred(datasets, ran, tables)))
         known = {urn: snapshot.dataset for urn, snapshot in others.items()}

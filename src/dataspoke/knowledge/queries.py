@@ -62,12 +62,15 @@ class Observed:
     filters: tuple[SampleFilter, ...] = ()
 
 
-def table_names(platform: str, queries: Sequence[Query]) -> frozenset[str]:
-    """Return the last components of the names of all tables that the statements read."""
+def table_names(
+    datasets: Mapping[str, Dataset], queries: Mapping[str, Sequence[Query]]
+) -> frozenset[str]:
+    """Return the last components of the names of all tables that these datasets' queries read."""
     return frozenset(
         parts[-1].casefold()
-        for query in queries[:_MAX_STATEMENTS]
-        for parts in read_statement(query.statement, platform).tables
+        for urn, dataset in datasets.items()
+        for query in queries.get(urn, ())[:_MAX_STATEMENTS]
+        for parts in read_statement(query.statement, dataset.platform).tables
     )
 
 
