@@ -24,7 +24,7 @@ from dataspoke.mcp.answers import (
     fitted,
 )
 from dataspoke.mcp.gateway import Answered, Failure
-from dataspoke.urns import dataset_name, is_dataset
+from dataspoke.urns import dataset_name, is_dataset, platform_of
 
 # Lengths in bytes: what is longer says little more to a model.
 _URN = 512
@@ -233,19 +233,22 @@ def _cursor(edges: Sequence[Node], count: int, found: Node) -> str | None:
 
 
 def _facts(node: Node) -> dict[str, Any]:
-    """Return the fields of ``Dataset``; what the document did not ask for is left out of it."""
+    """Return the fields of ``Dataset``, of as much as the document asked for.
+
+    Name and platform stand in the urn too: DataHub's fields of these may not be null, so that
+    asking for them would cost the whole dataset where DataHub is down.
+    """
     urn = node["urn"]
     quality = node.get("quality") or {}
     properties = node.get("properties") or {}
     described = (node.get("editableProperties") or {}).get("description") or properties.get(
         "description"
     )
-    named = properties.get("name") or node.get("name")
     deprecation = node.get("deprecation") or {}
     return {
         "urn": urn,
-        "name": clip(named or (dataset_name(urn) if is_dataset(urn) else urn), _NAME),
-        "platform": _clipped((node.get("platform") or {}).get("name"), _LABEL),
+        "name": clip(properties.get("name") or _name_in(urn), _NAME),
+        "platform": _clipped((platform_of(urn) or "").rpartition(":")[2], _LABEL),
         "description": _clipped(described, _PARAGRAPH),
         "deprecated": clip(deprecation.get("note") or "it says no more", _MESSAGE)
         if deprecation.get("deprecated")
@@ -256,6 +259,10 @@ def _facts(node: Node) -> dict[str, Any]:
         ],
         "health": (node.get("healthScore") or {}).get("value"),
     }
+
+
+def _name_in(urn: str) -> str:
+    return dataset_name(urn) if is_dataset(urn) else urn
 
 
 def _hit(node: Node) -> Hit:
