@@ -1,6 +1,6 @@
 """What agents are given: it is bounded whatever the catalogue holds, and says what it lacks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -24,8 +24,6 @@ def dataset(**changed: Any) -> dict[str, Any]:
     return {
         "urn": ORDERS,
         "exists": True,
-        "name": "shop.orders",
-        "platform": {"name": "postgres"},
         "status": {"removed": False},
         "deprecation": None,
         "properties": {"name": "orders", "description": "One row per order."},
@@ -106,14 +104,24 @@ def edge(number: int, **changed: Any) -> dict[str, Any]:
     found = dataset(
         urn=f"urn:li:dataset:(urn:li:dataPlatform:postgres,shop.t{number},PROD)", **changed
     )
-    return {"cursor": f"c{number}", "node": {"score": 0.5, "why": ["name"], "dataset": found}}
+    return {"cursor": f"c{number}", "node": hit(found)}
 
 
-def search(*edges: Mapping[str, Any], more: bool = False, notice: str | None = None) -> Any:
+def hit(found: Mapping[str, Any], why: Sequence[str] = ("name",), **trust: Any) -> dict[str, Any]:
+    return {"score": 0.5, "why": list(why), "trust": trust or None, "dataset": found}
+
+
+def search(
+    *edges: Mapping[str, Any],
+    more: bool = False,
+    notice: str | None = None,
+    filters: Sequence[Mapping[str, Any]] = (),
+) -> Any:
     return {
         "knowledgeSearch": {
             "mode": "HYBRID",
             "notice": notice,
+            "interpretation": {"filters": filters},
             "pageInfo": {"hasNextPage": more},
             "edges": edges,
         }
@@ -167,12 +175,26 @@ def test_no_catalogue_makes_an_answer_too_long_for_a_model(data: st.DataObject) 
     )
     failures = [Failure("X", f"{number} {text}", ("dataset", text)) for number in range(some(9))]
     hits = [
-        {"cursor": "c", "node": {"score": 1.0, "why": [text] * some(30), "dataset": node}}
+        {
+            "cursor": "c",
+            "node": hit(
+                node,
+                [text] * some(30),
+                value=0.5,
+                parts=[{"name": "alerts", "value": 0.1, "note": text}] * some(9),
+            ),
+        }
     ] * some(50)
+    read = [{"kind": "TAG", "name": text, "words": text}] * some(9)
     relatives = [{"degree": 1, "entity": {**node, "type": "DATASET"}}] * some(50)
     walked = {"start": 0, "total": 500, "isPartial": True, "searchResults": relatives}
     found = answered(
-        {"dataset": node, "searchAcrossLineage": walked, **search(*hits, notice=text)}, *failures
+        {
+            "dataset": node,
+            "searchAcrossLineage": walked,
+            **search(*hits, notice=text, filters=read),
+        },
+        *failures,
     )
     assert_bounded(reading.dataset_answer(found, urn, 0))
     assert_bounded(reading.lineage_answer(found, urn, "UPSTREAM"))
@@ -287,6 +309,21 @@ def test_one_side_that_is_down_is_said_once_with_what_is_missing() -> None:
     answer = reading.search_answer(answered(node, *down))
     assert answer.notes == [f"{DOWN.message} Missing here: quality, healthScore."]
     assert f"Note: {DOWN.message}" in answer.text()
+
+
+def test_a_hit_says_what_speaks_against_it_and_a_page_how_it_was_understood() -> None:
+    parts = [
+        {"name": "freshness", "value": 0.1, "note": "last updated 9 days ago"},
+        {"name": "usage", "value": None, "note": "not known"},
+        {"name": "documentation", "value": 0.9, "note": "documented"},
+    ]
+    found = {"cursor": "c", "node": hit(dataset(), value=0.62, parts=parts)}
+    filters = [{"kind": "TAG", "name": "PII", "words": "PII tables"}]
+    answer = reading.search_answer(answered(search(found, filters=filters)))
+    assert answer.read_filters == ["TAG PII (from 'PII tables')"]
+    assert answer.hits[0].trust == 0.62
+    assert answer.hits[0].doubts == ["freshness: last updated 9 days ago"]
+    assert "  doubts: freshness: last updated 9 days ago" in answer.text().splitlines()
 
 
 def test_a_notice_of_search_is_passed_on() -> None:

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from mcp import Client
 from mcp_types import CallToolResult, TextContent
 
+from dataspoke.mcp.answers import MAX_TOKENS, tokens
 from dataspoke.mcp.app import create_app
 from dataspoke.mcp.gateway import Gateway
 from dataspoke.mcp.server import create_server
@@ -22,13 +23,21 @@ NOTHING_FOUND: Mapping[str, Any] = {
         "knowledgeSearch": {
             "mode": "HYBRID",
             "notice": None,
+            "interpretation": {"filters": []},
             "pageInfo": {"hasNextPage": False},
             "edges": [],
         }
     }
 }
 URL = "http://gateway.example/graphql"
-TOOLS = {"search_datasets", "verify", "get_dataset", "get_lineage", "list_alerts"}
+TOOLS = {
+    "search_datasets",
+    "get_sql_context",
+    "verify",
+    "get_dataset",
+    "get_lineage",
+    "list_alerts",
+}
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -106,7 +115,7 @@ async def test_every_tool_is_described_typed_and_only_reads() -> None:
 async def test_the_instructions_name_the_tools_that_there_are() -> None:
     async with connected(Scripted()) as client:
         said = client.instructions or ""
-    for name in ("search_datasets", "verify", "get_dataset", "get_lineage"):
+    for name in TOOLS:
         assert name in said
 
 
@@ -119,6 +128,8 @@ async def test_names_become_urns_and_urns_stay() -> None:
                 "question": "refunds",
                 "platforms": ["snowflake", "urn:li:dataPlatform:postgres"],
                 "tags": ["Tier1"],
+                "terms": ["Commerce.Refund"],
+                "used_by": ["marketing"],
                 "owners": ["mira", "urn:li:corpGroup:sales"],
                 "domains": ["sales"],
                 "limit": 3,
@@ -130,6 +141,8 @@ async def test_names_become_urns_and_urns_stay() -> None:
         "filters": {
             "platforms": ["urn:li:dataPlatform:snowflake", "urn:li:dataPlatform:postgres"],
             "tags": ["urn:li:tag:Tier1"],
+            "terms": ["urn:li:glossaryTerm:Commerce.Refund"],
+            "consumers": ["urn:li:domain:marketing"],
             "owners": ["urn:li:corpuser:mira", "urn:li:corpGroup:sales"],
             "domains": ["urn:li:domain:sales"],
         },
@@ -142,8 +155,48 @@ async def test_names_become_urns_and_urns_stay() -> None:
         "next_cursor": None,
         "hits": [],
         "mode": "HYBRID",
+        "read_filters": [],
     }
     assert "Try other words" in text_of(result)
+
+
+def sql_context(text: str) -> dict[str, Any]:
+    table = {
+        "name": "shop.orders",
+        "dataset": {"urn": ORDERS, "quality": {"status": "FAIL"}, "healthScore": None},
+    }
+    found = {"text": text, "dialect": "postgres", "notice": None, "tables": [table], "leftOut": []}
+    return {"data": {"sqlContext": found}}
+
+
+async def test_context_for_sql_is_the_text_that_the_api_gives() -> None:
+    gateway = Scripted(sql_context("CREATE TABLE shop.orders (id int);"))
+    async with connected(gateway) as client:
+        result = await client.call_tool("get_sql_context", {"question": "refunds per month"})
+    assert gateway.variables["tokenBudget"] == 2000
+    assert text_of(result).splitlines() == [
+        "CREATE TABLE shop.orders (id int);",
+        f"shop.orders is {ORDERS}, data FAIL",
+    ]
+
+
+async def test_context_for_sql_that_turns_out_too_long_is_asked_for_again() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        budget = json.loads(request.content)["variables"]["tokenBudget"]
+        # Three bytes a letter, as Chinese has.
+        return httpx.Response(200, json=sql_context("\u8868" * int(budget * 2.8)))
+
+    async with connected(answer) as client:
+        result = await client.call_tool(
+            "get_sql_context", {"question": "refunds", "max_tokens": 3000}
+        )
+    assert not result.is_error
+    assert tokens(text_of(result)) <= MAX_TOKENS
+
+
+async def test_context_for_sql_that_cannot_be_short_is_not_given() -> None:
+    gateway = Scripted(sql_context("x" * 20_000))
+    assert "max_tokens" in await refusal(gateway, "get_sql_context", question="refunds")
 
 
 async def test_nothing_is_sent_in_place_of_a_token_that_is_missing() -> None:

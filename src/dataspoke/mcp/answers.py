@@ -136,16 +136,25 @@ class Hit(Dataset):
     """A dataset that answers a question."""
 
     score: float = Field(description="How well it fits, 0 to 1 within one answer.")
-    why: list[str] = Field(description="What in its metadata matched.")
+    why: list[str] = Field(description="Why it was found, in a few words each.")
+    trust: float | None = Field(description="How far it can be relied on, 0 to 1.")
+    doubts: list[str] = Field(description="What speaks against relying on it.")
 
 
 class SearchAnswer(Answer):
     """Datasets that answer a question, best first."""
 
     hits: list[Hit]
-    mode: str = Field(description="HYBRID, or LEXICAL where search could only go by words.")
+    mode: str = Field(
+        description="HYBRID; LEXICAL or NAMES where search could only go by words, or by names."
+    )
+    read_filters: list[str] = Field(
+        description="Filters that were read out of the question, each with the words it stood in."
+    )
 
     def lines(self) -> Iterator[str]:
+        if self.read_filters:
+            yield f"Read out of the question: {'; '.join(self.read_filters)}"
         if not self.hits:
             yield "No dataset that you may see answers this. Try other words, or fewer filters."
         for hit in self.hits:
@@ -154,8 +163,10 @@ class SearchAnswer(Answer):
             if hit.description:
                 yield f"  {hit.description}"
             yield from (f"  open alert: {alert}" for alert in hit.open_alerts)
+            if hit.doubts:
+                yield f"  doubts: {'; '.join(hit.doubts)}"
             if hit.why:
-                yield f"  matched: {', '.join(hit.why)}"
+                yield f"  why: {', '.join(hit.why)}"
 
 
 class Alert(BaseModel):
@@ -387,3 +398,31 @@ _ADVICE = {
     "WARN": "tell the user of these issues before you go on.",
     "BLOCK": "do not go on; mend these issues and check again.",
 }
+
+
+class Table(BaseModel):
+    """A table that a statement may use."""
+
+    urn: str
+    name: str = Field(description="As SQL writes it.")
+    quality: str | None = Field(description="Verdict on its data; null where never judged.")
+    health: float | None = Field(description="Verdict on its documentation, 0 to 100.")
+
+
+class SqlContextAnswer(Answer):
+    """What is needed to answer a question in SQL."""
+
+    context: str = Field(
+        description="Tables as DDL with remarks and warnings, joins, and conditions of queries."
+    )
+    dialect: str | None = Field(description="What sqlglot calls the SQL to write.")
+    tables: list[Table] = Field(description="The tables in it, the most relevant first.")
+    left_out: list[str] = Field(description="Urns of tables that there was no room for.")
+
+    def lines(self) -> Iterator[str]:
+        if not self.tables:
+            yield "No table that you may see answers this. Try other words, or search_datasets."
+            return
+        yield self.context
+        for table in self.tables:
+            yield f"{table.name} is {table.urn}, data {table.quality or 'not judged'}"

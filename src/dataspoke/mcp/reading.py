@@ -18,6 +18,8 @@ from dataspoke.mcp.answers import (
     LineageAnswer,
     Relative,
     SearchAnswer,
+    SqlContextAnswer,
+    Table,
     ToDo,
     VerdictAnswer,
     clip,
@@ -37,6 +39,9 @@ _LABELS = 6
 _ALERTS = 3
 _NOTES = 3
 
+# A part of trust below it is told.
+_DOUBTFUL = 0.5
+
 Node = Mapping[str, Any]
 
 
@@ -52,6 +57,10 @@ def search_answer(answered: Answered) -> SearchAnswer:
         return SearchAnswer(
             hits=[_hit(edge["node"]) for edge in edges[:count]],
             mode=found["mode"],
+            read_filters=[
+                clip(f"{each['kind']} {each['name']} (from '{each['words']}')", _NAME)
+                for each in found["interpretation"]["filters"][:_LABELS]
+            ],
             notes=list(notes),
             next_cursor=_cursor(edges, count, found),
         )
@@ -157,6 +166,21 @@ def lineage_answer(answered: Answered, urn: str, direction: str) -> LineageAnswe
         )
 
     return fitted(build, len(results))
+
+
+def sql_context_answer(answered: Answered) -> SqlContextAnswer:
+    """Return what ``get_sql_context`` says; whether it fits is for the caller to see."""
+    found = answered.required("sqlContext")
+    notes = notes_on(answered.failures)
+    if found["notice"]:
+        notes.insert(0, clip(found["notice"], _MESSAGE))
+    return SqlContextAnswer(
+        context=found["text"],
+        dialect=found["dialect"],
+        tables=[_table(table) for table in found["tables"] if table["dataset"]],
+        left_out=[each["urn"] for each in found["leftOut"] if each][:_LABELS],
+        notes=notes,
+    )
 
 
 def verdict_answer(answered: Answered, start: int) -> VerdictAnswer:
@@ -266,8 +290,18 @@ def _name_in(urn: str) -> str:
 
 
 def _hit(node: Node) -> Hit:
-    why = [clip(reason, _NAME) for reason in node["why"][:_LABELS]]
-    return Hit(**_facts(node["dataset"]), score=node["score"], why=why)
+    trust = node["trust"] or {}
+    return Hit(
+        **_facts(node["dataset"]),
+        score=node["score"],
+        why=[clip(reason, _LABEL) for reason in node["why"][:_LABELS]],
+        trust=trust.get("value"),
+        doubts=[
+            clip(f"{part['name']}: {part['note']}", _LABEL)
+            for part in trust.get("parts") or ()
+            if part["value"] is not None and part["value"] < _DOUBTFUL
+        ][:_LABELS],
+    )
 
 
 def _relative(result: Node) -> Relative:
@@ -277,6 +311,16 @@ def _relative(result: Node) -> Relative:
         if entity.get(titled):
             facts["name"] = clip(entity[titled]["name"], _NAME)
     return Relative(**facts, hops=result["degree"], type=entity["type"])
+
+
+def _table(node: Node) -> Table:
+    dataset = node["dataset"]
+    return Table(
+        urn=dataset["urn"],
+        name=node["name"],
+        quality=(dataset["quality"] or {}).get("status"),
+        health=(dataset["healthScore"] or {}).get("value"),
+    )
 
 
 def _issue(node: Node) -> Issue:

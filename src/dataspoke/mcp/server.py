@@ -21,6 +21,7 @@ from dataspoke.mcp.answers import (
     DatasetAnswer,
     LineageAnswer,
     SearchAnswer,
+    SqlContextAnswer,
     VerdictAnswer,
 )
 from dataspoke.mcp.gateway import Answered, Gateway
@@ -33,11 +34,12 @@ INSTRUCTIONS = """\
 DataSpoke judges the datasets of a DataHub catalogue: is the data as usual (quality), is it \
 documented (health), may it be used for this.
 
-Before you write SQL: search_datasets finds tables by meaning and says how each of them is. \
-Before you run SQL or hand it over: verify checks it; on BLOCK mend it and check again, on WARN \
-tell the user. To explain a verdict: get_dataset tells what is wrong with a table now, get_lineage \
-what it is made from and who uses it. Prefer tables whose data is PASS; say so to the user where \
-you use another.
+Before you write SQL: get_sql_context has the tables, columns, joins and warnings for a question; \
+search_datasets finds tables by meaning and says how each of them is. Before you run SQL or hand \
+it over: verify checks it; on BLOCK mend it and check again, on WARN tell the user. To explain a \
+verdict: get_dataset tells what is wrong with a table now, get_lineage what it is made from and \
+who uses it, list_alerts what is wrong anywhere. Prefer tables whose data is PASS; say so to the \
+user where you use another.
 
 Answers hold only what the user may see. null means unknown or never judged, never good. `notes` \
 say what an answer lacks. Where next_cursor is not null, call again with it as cursor to read on. \
@@ -50,6 +52,7 @@ _MAX_CURSOR = 2000
 _MAX_URNS = 50
 _MAX_SQL = 100_000
 _MAX_NAME = 200
+_LEAST_CONTEXT = 200
 _HOPS = {1: ["1"], 2: ["1", "2"], None: ["1", "2", "3+"]}
 
 _READS = ToolAnnotations(
@@ -122,6 +125,7 @@ class _Tools:
         """Return each tool's title and function."""
         return [
             ("Search datasets", self.search_datasets),
+            ("Context to write SQL from", self.get_sql_context),
             ("Check SQL, datasets or an output before use", self.verify),
             ("Quality and health of a dataset", self.get_dataset),
             ("Lineage with health", self.get_lineage),
@@ -145,11 +149,18 @@ class _Tools:
         tags: Annotated[
             Names, Field(description="Keep what has one of these tags: names or urns.")
         ] = (),
+        terms: Annotated[
+            Names, Field(description="Keep what has one of these glossary terms: ids or urns.")
+        ] = (),
         owners: Annotated[
             Names, Field(description="Keep what is owned by one of these: user names or urns.")
         ] = (),
         domains: Annotated[
             Names, Field(description="Keep what is in one of these domains: ids or urns.")
+        ] = (),
+        used_by: Annotated[
+            Names,
+            Field(description="Keep what datasets of one of these domains are made from."),
         ] = (),
         limit: Annotated[int, Field(ge=1, le=25, description="How many datasets.")] = 8,
         cursor: Cursor = None,
@@ -157,17 +168,61 @@ class _Tools:
         """Find datasets of the catalogue by meaning and by name, best first.
 
         Each hit has its urn, description, whether its data is as usual now (with open alerts), how
-        well it is documented, and what matched. Use it before you name a table in SQL. Several
-        filters must all hold.
+        well it is documented, how far it can be relied on, and why it was found. Filters that the
+        question asks for in so many words ('tagged PII, used by marketing') are applied and told;
+        with those that you give all must hold. Use it before you name a table in SQL.
         """
         filters = {
             "platforms": _urns("urn:li:dataPlatform:", platforms),
             "tags": _urns("urn:li:tag:", tags),
+            "terms": _urns("urn:li:glossaryTerm:", terms),
             "owners": _urns("urn:li:corpuser:", owners),
             "domains": _urns("urn:li:domain:", domains),
+            "consumers": _urns("urn:li:domain:", used_by),
         }
         variables = {"question": question, "filters": filters, "first": limit, "after": cursor}
         return await self._answer(ctx, "search_datasets", variables, reading.search_answer)
+
+    async def get_sql_context(
+        self,
+        ctx: Context[Any, Any],
+        question: Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=_MAX_QUESTION,
+                description="The question that the SQL is to answer, in the user's words.",
+            ),
+        ],
+        platform: Annotated[
+            str | None,
+            Field(
+                max_length=_MAX_NAME,
+                description="Where the SQL is to run: name or urn; null for where the best tables "
+                "are.",
+            ),
+        ] = None,
+        max_tokens: Annotated[
+            int, Field(ge=_LEAST_CONTEXT, le=3000, description="How long the context may be.")
+        ] = 2000,
+    ) -> Annotated[CallToolResult, SqlContextAnswer]:
+        """Get all that is needed to write SQL for a question, in one text.
+
+        Tables as DDL with types and descriptions, how they are joined (foreign keys, and joins
+        that people have run), conditions that queries have used, and warnings on tables that are
+        deprecated, stale, failing or hold personal data. verify checks what you write from it.
+        """
+        # In letters of several bytes a text is longer than its number of letters tells.
+        for budget in (max_tokens, max(_LEAST_CONTEXT, max_tokens // 3)):
+            answered = await self._gateway.ask(
+                "get_sql_context",
+                {"question": question, "platform": platform, "tokenBudget": budget},
+                self._authorize(ctx),
+            )
+            answer = reading.sql_context_answer(answered)
+            if answer.fits():
+                return _result(answer)
+        raise InvalidInput("The context is longer than this answer may be: give less max_tokens.")
 
     async def verify(
         self,
@@ -332,11 +387,14 @@ class _Tools:
         read: Callable[[Answered], Answer],
     ) -> CallToolResult:
         """Return the answer to a document in both forms, as the caller may see it."""
-        answer = read(await self._gateway.ask(document, variables, self._authorize(ctx)))
-        return CallToolResult(
-            content=[TextContent(type="text", text=answer.text())],
-            structured_content=answer.model_dump(mode="json"),
-        )
+        return _result(read(await self._gateway.ask(document, variables, self._authorize(ctx))))
+
+
+def _result(answer: Answer) -> CallToolResult:
+    return CallToolResult(
+        content=[TextContent(type="text", text=answer.text())],
+        structured_content=answer.model_dump(mode="json"),
+    )
 
 
 def _tool(title: str, function: Callable[..., Awaitable[CallToolResult]]) -> Tool:
