@@ -28,8 +28,13 @@ def test_the_compose_file_fits_the_specification() -> None:
 def test_it_sets_only_settings_that_exist() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     known = {setting.variable for setting in described(Settings())}
-    for name in ("subgraph", "worker", "migrate"):
+    for name in ("subgraph", "worker", "migrate", "mcp"):
         assert set(services[name]["environment"]) <= known
+
+
+def test_the_server_for_agents_holds_no_secret() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert all(name.startswith("DATASPOKE_MCP__") for name in services["mcp"]["environment"])
 
 
 def test_the_gateway_is_given_all_that_it_asks_for_in_production() -> None:
