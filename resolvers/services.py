@@ -9,6 +9,7 @@ from uuid import UUID
 from dataspoke.health.model import HealthScore, RankingPage
 from dataspoke.knowledge.model import Difference, Hit, Neighbourhood, SearchFilters, SearchPage
 from dataspoke.knowledge.sql_context import SqlContext
+from dataspoke.knowledge.verifier.model import ContextVerdict, VerifyRequest
 from dataspoke.ports.hub import Actor
 from dataspoke.ports.runs import Run
 from dataspoke.quality.backtest import Backtest
@@ -241,6 +242,12 @@ class SqlContexts(Protocol):
     ) -> SqlContext: ...
 
 
+class Verifier(Protocol):
+    """Judges what is to be used. What the actor may not see is as what is not there."""
+
+    async def verify(self, actor: Actor, request: VerifyRequest) -> ContextVerdict: ...
+
+
 class Operations(Protocol):
     """The state of this installation."""
 
@@ -262,4 +269,5 @@ class Services:
     health: Health
     search: Search
     sql_contexts: SqlContexts
+    verifier: Verifier
     operations: Operations

@@ -24,6 +24,7 @@ from dataspoke.schema.search import KnowledgeQuery
 from dataspoke.schema.sla import SlaQuery
 from dataspoke.schema.sql_context import SqlContextQuery
 from dataspoke.schema.status import DataspokeStatus
+from dataspoke.schema.verifier import VerifierQuery
 
 
 @strawberry.type(description="What can be read.")
@@ -35,6 +36,7 @@ class Query(
     SlaQuery,
     KnowledgeQuery,
     SqlContextQuery,
+    VerifierQuery,
 ):
     @strawberry.field(
         description="Alerts on datasets whose profiles the caller may view, newest first."

@@ -29,6 +29,7 @@ from dataspoke.health.service import HealthService
 from dataspoke.knowledge.context import ContextService
 from dataspoke.knowledge.indexing import IndexService
 from dataspoke.knowledge.search import SearchService
+from dataspoke.knowledge.verifier.service import VerifierService
 from dataspoke.ports.changes import ChangeLog
 from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Hub
@@ -90,6 +91,7 @@ class Runtime:
     index: IndexService
     search: SearchService
     sql_contexts: ContextService
+    verifier: VerifierService
     operations: StatusService
     retention: RetentionService
 
@@ -133,6 +135,7 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
         probes: dict[str, Callable[[], Awaitable[object]]] = {"redis": queue.ping}
         if changes is not None:
             probes["kafka"] = changes.ping
+        search = SearchService(hub, store, vectors, embedder, cache, settings.search)
         yield Runtime(
             hub=hub,
             changes=changes,
@@ -174,6 +177,7 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             ),
             search=search,
             sql_contexts=ContextService(hub, store, search, quality, alerts, clock),
+            verifier=VerifierService(hub, store, cache, search, settings.verifier),
             operations=StatusService(hub, store, jobs, vectors, probes, _PROBE_TIMEOUT),
             retention=RetentionService(store, settings.retention),
         )

@@ -279,6 +279,31 @@ class WarehouseSettings(_Section):
     row_cap: int = Field(default=1000, ge=1, description="Most rows that are read of an answer.")
 
 
+class VerifierSettings(_Section):
+    """The check of SQL and of datasets before they are used."""
+
+    personal_words: list[str] = Field(
+        default=["gdpr", "hipaa", "personal", "phi", "pii", "sensitive"],
+        description="Words that mark personal data in the name of a tag or term, as a JSON list.",
+    )
+    output_name: str = Field(
+        default="",
+        description="Regular expression that the last part of a new dataset's name must match; "
+        "empty for what its neighbours have in common.",
+    )
+    cache_s: Seconds = Field(default=60, description="How long an answer is kept and given again.")
+    max_characters: int = Field(default=100_000, ge=1, description="Longest SQL that is checked.")
+
+    @field_validator("output_name")
+    @classmethod
+    def _is_pattern(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"must be a regular expression: {error}") from None
+        return pattern
+
+
 class SubgraphSettings(_Section):
     """The GraphQL service."""
 
@@ -459,6 +484,7 @@ class Settings(BaseSettings):
     warehouses: dict[WarehouseName, WarehouseSettings] = Field(
         default={}, description="Databases that rules may ask, by a name of your choice."
     )
+    verifier: VerifierSettings = VerifierSettings()
     subgraph: SubgraphSettings = SubgraphSettings()
     mcp: McpSettings = McpSettings()
     notifications: NotificationSettings = NotificationSettings()

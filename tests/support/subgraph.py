@@ -28,6 +28,7 @@ from dataspoke.health.service import HealthService
 from dataspoke.knowledge.context import ContextService
 from dataspoke.knowledge.indexing import IndexService
 from dataspoke.knowledge.search import SearchService
+from dataspoke.knowledge.verifier.service import VerifierService
 from dataspoke.ports.hub import Access, Actor
 from dataspoke.ports.notifier import Channels
 from dataspoke.ports.store import AlertQuery
@@ -53,7 +54,7 @@ from dataspoke.quality.rules.service import RuleService
 from dataspoke.quality.runs import RunService
 from dataspoke.quality.sla.service import SlaService
 from dataspoke.resolvers.services import Services
-from dataspoke.settings import SubgraphSettings, WarehouseSettings
+from dataspoke.settings import SubgraphSettings, VerifierSettings, WarehouseSettings
 from dataspoke.status import StatusService
 from dataspoke.subgraph.app import create_app
 from dataspoke.subgraph.auth import Identify
@@ -204,6 +205,9 @@ class Subgraph:
             health=HealthService(hub, store, self.clock),
             search=self.search,
             sql_contexts=ContextService(hub, store, self.search, quality, alerts, self.clock),
+            verifier=VerifierService(
+                hub, store, MemoryCache(self.clock), self.search, VerifierSettings()
+            ),
             operations=StatusService(
                 hub, store, MemoryJobs(self.store), vectors, {}, timedelta(seconds=1)
             ),

@@ -28,6 +28,7 @@ COMMANDS = {
     "schema",
     "search",
     "serve",
+    "verify",
     "worker",
 }
 

@@ -23,6 +23,7 @@ from dataspoke.cli import (
     processes,
     rules,
     runs,
+    verify,
 )
 from dataspoke.errors import DataSpokeError
 from dataspoke.settings import variable_of
@@ -42,6 +43,7 @@ app.command()(processes.hub)
 app.command()(mcp.mcp)
 app.command()(api.search)
 app.command()(api.scan)
+app.command(name="verify")(verify.verify)
 app.command()(detect.detect)
 app.command()(backtest.backtest)
 app.command()(doctor.doctor)

@@ -62,6 +62,7 @@ async def _serve_subgraph(settings: Settings) -> None:
             health=runtime.health,
             search=runtime.search,
             sql_contexts=runtime.sql_contexts,
+            verifier=runtime.verifier,
             operations=runtime.operations,
         )
         app = create_app(

@@ -6,19 +6,31 @@ from dataspoke.catalogue import Dataset, Field
 from dataspoke.knowledge.lexical import split_words
 
 # Words in the name of a tag or term that say so.
-_WORDS = frozenset({"gdpr", "hipaa", "personal", "phi", "pii", "sensitive"})
+PERSONAL_WORDS = frozenset({"gdpr", "hipaa", "personal", "phi", "pii", "sensitive"})
 
 
 def personal_columns(dataset: Dataset) -> frozenset[str]:
-    """Return the paths of the columns that hold personal data.
+    """Return the paths of the columns that hold personal data, as ``personal_marks`` tells."""
+    return frozenset(personal_marks(dataset))
+
+
+def personal_marks(
+    dataset: Dataset, words: frozenset[str] = PERSONAL_WORDS
+) -> Mapping[str, str]:
+    """Return the paths of the columns that hold personal data, each with what says so: a name.
 
     They are those that are labelled; all of them, where the dataset is labelled and none of its
-    columns is.
+    columns is. ``words`` are what labels are known by, in lower case.
     """
-    labelled = {field.path for field in dataset.fields if is_labelled(field, dataset.names)}
-    if not labelled and says_personal((*dataset.tags, *dataset.terms), dataset.names):
-        labelled = {field.path for field in dataset.fields}
-    return frozenset(labelled)
+    found = {
+        field.path: mark
+        for field in dataset.fields
+        if (mark := _mark((*field.tags, *field.terms), dataset.names, words))
+    }
+    whole = _mark((*dataset.tags, *dataset.terms), dataset.names, words)
+    if whole and not found:
+        return {field.path: whole for field in dataset.fields}
+    return found
 
 
 def is_labelled(field: Field, names: Mapping[str, str]) -> bool:
@@ -28,7 +40,12 @@ def is_labelled(field: Field, names: Mapping[str, str]) -> bool:
 
 def says_personal(labels: Iterable[str], names: Mapping[str, str]) -> bool:
     """Tell whether one of these tags and terms, by urn, is for personal data."""
-    return any(
-        not _WORDS.isdisjoint(split_words(f"{urn.split(':', 3)[-1]} {names.get(urn, '')}").split())
-        for urn in labels
-    )
+    return _mark(labels, names, PERSONAL_WORDS) is not None
+
+
+def _mark(labels: Iterable[str], names: Mapping[str, str], words: frozenset[str]) -> str | None:
+    for urn in labels:
+        own = urn.split(":", 3)[-1]
+        if not words.isdisjoint(split_words(f"{own} {names.get(urn, '')}").split()):
+            return names.get(urn, own)
+    return None

@@ -1,0 +1,1 @@
+"""The verifier: whether SQL, datasets or a proposed output are fit for a purpose."""
