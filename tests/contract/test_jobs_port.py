@@ -83,6 +83,29 @@ async def test_a_job_is_woken_again_after_a_quiet_while_only(store: Store, jobs:
     assert len(await jobs.due(10, NONE)) == 2
 
 
+async def test_two_jobs_with_one_key_do_not_run_at_once(store: Store, jobs: Jobs) -> None:
+    keyed = NewJob(KIND, dedupe_key="a")
+    first = await claimed(store, jobs, keyed)
+    await add(store, keyed, NewJob(KIND, dedupe_key="b"), NewJob(KIND))
+    assert len(await due(jobs)) == 2, "those with another key, or none, need not wait"
+    assert await jobs.finish(first.lease)
+    waiting = await due(jobs)
+    assert len(waiting) == 3
+    for job_id in waiting:
+        await claim(jobs, job_id)
+
+
+async def test_a_job_does_not_wait_for_one_whose_lease_has_expired(
+    store: Store, jobs: Jobs
+) -> None:
+    silent = await claimed(store, jobs, NewJob(KIND, dedupe_key="a"), lease_for=NONE)
+    await add(store, NewJob(KIND, dedupe_key="a"))
+    second, third = await due(jobs)
+    assert silent.lease.job_id in (second, third)
+    (other,) = {second, third} - {silent.lease.job_id}
+    await claim(jobs, other)
+
+
 async def test_an_expired_lease_is_taken_over_with_a_higher_token(store: Store, jobs: Jobs) -> None:
     first = await claimed(store, jobs, lease_for=NONE)
     assert await due(jobs) == [first.lease.job_id]

@@ -63,6 +63,9 @@ class JobKind(StrEnum):
 class NewJob:
     """Work to be done once. While a READY job has the same ``dedupe_key``, no second is added.
 
+    Nor is one begun while another with the key runs: what it asks for then is done by itself, and
+    what comes meanwhile joins it.
+
     ``traceparent`` is the W3C trace context of the request that caused it, if any.
     """
 
@@ -318,13 +321,18 @@ class Jobs(Protocol):
     async def due(self, limit: int, quiet: timedelta) -> Sequence[WakeUp]:
         """Return jobs to wake: READY and due, or RUNNING with an expired lease.
 
+        One whose dedupe key is that of a job that runs waits for its end.
+
         A job is not returned again before ``quiet`` has passed. Concurrent callers get
         different jobs.
         """
         ...
 
     async def claim(self, job_id: UUID, lease_for: timedelta) -> Job | None:
-        """Take the job, with a new token; None where it is not due, done, or held by another."""
+        """Take the job, with a new token; None where it is not due, done, or held by another.
+
+        And where another with its dedupe key runs.
+        """
         ...
 
     async def heartbeat(self, lease: Lease, lease_for: timedelta) -> bool:

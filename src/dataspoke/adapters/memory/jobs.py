@@ -68,6 +68,19 @@ class JobTable:
         row = JobRow(uuid4(), job.kind, payload, job.dedupe_key, job.traceparent, due)
         self.rows[row.id] = row
 
+    def runs_already(self, row: JobRow, now: datetime) -> bool:
+        """Tell whether a READY job has to wait for another with its key."""
+        return (
+            row.state is JobState.READY
+            and row.dedupe_key is not None
+            and any(
+                twin.dedupe_key == row.dedupe_key
+                and twin.state is JobState.RUNNING
+                and not twin.is_due(now)
+                for twin in self.rows.values()
+            )
+        )
+
     def held(self, lease: Lease) -> JobRow | None:
         row = self.rows.get(lease.job_id)
         if row is None or row.state is not JobState.RUNNING or row.token != lease.token:
@@ -135,7 +148,9 @@ class MemoryJobs:
                 (
                     row
                     for row in table.rows.values()
-                    if row.is_due(now) and (row.woken_at is None or row.woken_at <= now - quiet)
+                    if row.is_due(now)
+                    and not table.runs_already(row, now)
+                    and (row.woken_at is None or row.woken_at <= now - quiet)
                 ),
                 key=lambda row: (row.run_id is not None, row.not_before),
             )[:limit]
@@ -146,7 +161,7 @@ class MemoryJobs:
     async def claim(self, job_id: UUID, lease_for: timedelta) -> Job | None:
         async with self._store.jobs() as (table, now):
             row = table.rows.get(job_id)
-            if row is None or not row.is_due(now):
+            if row is None or not row.is_due(now) or table.runs_already(row, now):
                 return None
             row = replace(
                 row,

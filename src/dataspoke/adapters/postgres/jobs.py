@@ -14,6 +14,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    exists,
     extract,
     func,
     literal,
@@ -91,8 +92,15 @@ def _held(lease: Lease) -> ColumnElement[bool]:
 
 
 def _is_due() -> ColumnElement[bool]:
+    twin = jobs.alias()
+    runs_already = exists().where(
+        twin.c.dedupe_key == jobs.c.dedupe_key,
+        twin.c.id != jobs.c.id,
+        twin.c.state == text("'RUNNING'"),
+        twin.c.lease_until > func.now(),
+    )
     return or_(
-        and_(jobs.c.state == text("'READY'"), jobs.c.not_before <= func.now()),
+        and_(jobs.c.state == text("'READY'"), jobs.c.not_before <= func.now(), ~runs_already),
         and_(jobs.c.state == text("'RUNNING'"), jobs.c.lease_until <= func.now()),
     )
 
