@@ -32,6 +32,9 @@ _GATHER_MEASURES = timedelta(seconds=1)
 # Reads every dataset: a run that ingests tags and users should cost one.
 _GATHER_NAMES = timedelta(seconds=10)
 _EMPTY_PAUSE_S = 0.2
+# A stream that never rests is taken in larger pages: a job for many datasets costs little more than
+# one for a single one.
+_PACE_S = 0.3
 # What finds everything that events could have told of.
 _CATCH_UP = (
     NewJob(JobKind.RECONCILE, dedupe_key=JobKind.RECONCILE),
@@ -40,11 +43,11 @@ _CATCH_UP = (
 )
 
 
-# What each group follows, and the job that finds everything it could have been told of.
-_FOLLOWED: Mapping[Group, tuple[Sequence[Topic], NewJob]] = {
-    Group.VECTOR_SYNC: ((Topic.VERSIONED,), _CATCH_UP[0]),
-    Group.QUALITY_MONITOR: ((Topic.VERSIONED, Topic.TIMESERIES), _CATCH_UP[2]),
-    Group.NOTIFICATION: ((Topic.VERSIONED,), _CATCH_UP[1]),
+# What each group follows, the job that finds everything it could have been told of, and its pace.
+_FOLLOWED: Mapping[Group, tuple[Sequence[Topic], NewJob, float]] = {
+    Group.VECTOR_SYNC: ((Topic.VERSIONED,), _CATCH_UP[0], _PACE_S),
+    Group.QUALITY_MONITOR: ((Topic.VERSIONED, Topic.TIMESERIES), _CATCH_UP[2], 1.0),
+    Group.NOTIFICATION: ((Topic.VERSIONED,), _CATCH_UP[1], 1.0),
 }
 
 
@@ -56,11 +59,17 @@ class EventConsumer:
     """
 
     def __init__(
-        self, hub: Hub, store: Store, wait: timedelta, on_jobs: Callable[[timedelta], None]
+        self,
+        hub: Hub,
+        store: Store,
+        wait: timedelta,
+        on_jobs: Callable[[timedelta], None],
+        pace_s: float = _PACE_S,
     ) -> None:
         self._hub = hub
         self._store = store
         self._wait = wait
+        self._pace_s = pace_s
         self._intake = _Intake(store, on_jobs)
 
     async def begin(self) -> None:
@@ -89,6 +98,7 @@ class EventConsumer:
             return
         if page.cursor != cursor:
             await self._take(topic, page, cursor)
+            await asyncio.sleep(self._pace_s)
         elif loop.time() - asked_at < _EMPTY_PAUSE_S:
             await asyncio.sleep(_EMPTY_PAUSE_S)  # a hub that does not wait
 
@@ -110,16 +120,18 @@ class GroupConsumer:
 
     The cursors in the store are the truth about what is done. Where another worker has moved one,
     as the broker gave it the partition, what this one did is rolled back; it joins anew.
+    ``has_begun`` is set once it has had a partition.
     """
 
     def __init__(
         self, group: Group, log: ChangeLog, store: Store, on_jobs: Callable[[timedelta], None]
     ) -> None:
-        self._group = group
+        self.group = group
+        self.has_begun = asyncio.Event()
         self._log = log
         self._store = store
         self._intake = _Intake(store, on_jobs)
-        self._topics, self._catch_up = _FOLLOWED[group]
+        self._topics, self._catch_up, self._pace_s = _FOLLOWED[group]
         self._joined = AsyncExitStack()
         self._member: Member | None = None
         self._cursors: dict[Partition, str] = {}
@@ -131,11 +143,14 @@ class GroupConsumer:
         """
         try:
             if self._member is None:
-                member = self._log.join(self._group, self._topics, self._begin)
+                member = self._log.join(self.group, self._topics, self._begin)
                 self._member = await self._joined.enter_async_context(member)
-            for partition, page in await self._member.receive(_PAGE):
+            pages = await self._member.receive(_PAGE)
+            for partition, page in pages:
                 await self._take(partition, page)
                 await self._member.acknowledge(partition, page)
+            if pages:
+                await asyncio.sleep(self._pace_s)
         except BaseException:
             self._member = None
             self._cursors.clear()
@@ -170,13 +185,14 @@ class GroupConsumer:
                 await tx.add_jobs([replace(self._catch_up, delay=_GATHER_MEASURES)])
             cursor = str(kept.end)
         self._cursors[partition] = cursor
+        self.has_begun.set()
         return int(cursor)
 
     def _plan(self, events: Sequence[MetadataEvent]) -> Plan:
-        return share(plan(events), self._group)
+        return share(plan(events), self.group)
 
     def _stream(self, partition: Partition) -> str:
-        return f"{self._group}/{partition.topic}/{partition.number}"
+        return f"{self.group}/{partition.topic}/{partition.number}"
 
 
 class _Intake:

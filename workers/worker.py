@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -23,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 # What starts containers kills after 10 s, if not later.
 _GRACE = timedelta(seconds=5)
+# A worker beside others may get no partition at all.
+_JOINING_S = 10
 
 
 async def run(
@@ -67,10 +70,15 @@ async def run(
             loops.create_task(repeat("schedule", clock.step))
 
     async def follow_and_scan(log: ChangeLog) -> None:
+        members = [GroupConsumer(group, log, store, relay.hurry) for group in Group]
         async with asyncio.TaskGroup() as loops:
-            for group in Group:
-                member = GroupConsumer(group, log, store, relay.hurry)
-                loops.create_task(repeat(group, member.step))
+            for member in members:
+                loops.create_task(repeat(member.group, member.step))
+            # What a beginning asks for and the first full scan are then the same jobs.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_JOINING_S):
+                    for member in members:
+                        await member.has_begun.wait()
             loops.create_task(repeat("schedule", clock.step))
 
     receive = partial(wake_ups.receive, runner.begin, settings.concurrency)

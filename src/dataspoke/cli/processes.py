@@ -31,7 +31,15 @@ def log_to_stderr() -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
     # A line for each request that is sent says nothing that a failure does not.
-    for chatty in ("httpx", "httpcore", "gql", "arq", "alembic.runtime.plugins"):
+    for chatty in (
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "httpcore2",
+        "gql",
+        "arq",
+        "alembic.runtime.plugins",
+    ):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
