@@ -8,8 +8,11 @@ import pytest
 from sqlalchemy import make_url
 
 from dataspoke.adapters.postgres import migrate
+from dataspoke.embedded import kafka as embedded_kafka
+from dataspoke.embedded.kafka import Kafka
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.embedded.valkey import Valkey
+from dataspoke.errors import ConfigurationError
 from tests.support.databases import new_database
 
 
@@ -43,6 +46,26 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     server = Valkey(tmp_path_factory.mktemp("valkey"))
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker; a test makes topics of its own (see tests.support.broker)."""
+    require_kafka()
+    server = Kafka(tmp_path_factory.mktemp("kafka"))
+    yield server
+    server.stop()
+
+
+def require_kafka() -> None:
+    """Skip the test where Kafka or Java is missing, except under CI, where they have to be."""
+    try:
+        embedded_kafka.java()
+        embedded_kafka.require_jars(embedded_kafka.default_directory())
+    except ConfigurationError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(error.public_message)
 
 
 @pytest.fixture(scope="session")
