@@ -105,11 +105,10 @@ class Publisher:
         admin = AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
         try:
             there = admin.list_topics(timeout=_ADMIN_TIMEOUT_S).topics
-            made = admin.create_topics(
-                [NewTopic(topic, num_partitions=1) for topic in Topic if topic not in there]
-            )
-            for future in made.values():
-                future.result(_ADMIN_TIMEOUT_S)
+            missing = [NewTopic(topic, num_partitions=1) for topic in Topic if topic not in there]
+            if missing:
+                for future in admin.create_topics(missing).values():
+                    future.result(_ADMIN_TIMEOUT_S)
         except KafkaException as error:
             raise ConfigurationError(
                 f"No Kafka broker answers at {self._servers} ({error.args[0].str()}): start it, "
