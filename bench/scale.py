@@ -1,17 +1,17 @@
 """How fast and how exactly catalogues of any size are searched, and what filling the index takes.
 
-The catalogue is made up (``bench.catalogue``). The first thousand datasets (3,700 texts) are embedded by the
-real model. The vectors of the others lie between those of two of these from the same domain, moved
-by noise: so many texts would take the better part of an hour to embed, and the shape of the space,
-which decides how well graphs of neighbours work, stays that of the model.
+The catalogue is made up (``bench.catalogue``). The first thousand datasets, 3,700 texts, are
+embedded by the real model. The vectors of the others lie between those of two of these from the
+same domain, moved by noise: to embed all would take the better part of an hour, and the shape of
+the space, which decides how well graphs of neighbours work, stays that of the model.
 
 Search is timed at the service, one question after the other, no two alike: the question's
-embedding, retrieval, ranking, and reading the documents of the page. Nothing is cached. The hub
-answers from memory, as it does for callers whose rights are remembered. Recall compares the best
-ten by vector with those of an exact comparison of all vectors.
+embedding, retrieval, ranking, and reading the documents of the page. No answer is cached. The hub
+answers from memory, as it does for callers whose rights are remembered. Recall holds the best ten
+by vector to those of a comparison with all vectors.
 
-Beside it, what one would put together from a manual: one vector for each dataset in pgvector,
-full text search by ``ts_rank_cd``, both lists fused by reciprocal rank in one statement.
+Beside it stands what one would put together from a manual: one vector for each dataset in pgvector
+and full text search by ``ts_rank_cd``, both lists fused by reciprocal rank in one statement.
 """
 
 import argparse
@@ -20,8 +20,9 @@ import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -29,8 +30,9 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 from pgvector.sqlalchemy import HALFVEC
+from pydantic import SecretStr
 from rich.console import Console
-from rich.progress import Progress, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -45,7 +47,7 @@ from dataspoke.adapters.postgres.vectors import PostgresVectors
 from dataspoke.embedded.model import default_directory
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.knowledge.documents import document_of
-from dataspoke.knowledge.model import Document, SearchFilters, Snapshot, Vocabulary
+from dataspoke.knowledge.model import Candidate, Document, SearchFilters, Snapshot, Vocabulary
 from dataspoke.knowledge.search import SearchService
 from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Access, Actor
@@ -60,6 +62,9 @@ _BATCH = 250
 _DEPTH = 50
 _PAGE = 10
 _ANY = SearchFilters()
+_WARMING, _TIMED, _COMPARED = 50, 500, 100
+# Vacuuming takes longer than what is served.
+_TIMEOUT_S = 1800
 # A quarter of a small server's memory, as tuning guides have it.
 _SERVER = {"shared_buffers": "2GB", "maintenance_work_mem": "1GB", "max_wal_size": "8GB"}
 
@@ -70,6 +75,7 @@ class Texts:
     def __init__(self, documents: Sequence[Document], vectors: Sequence[Matrix]) -> None:
         """``vectors`` holds for each document its own vector and those of its groups."""
         self._vectors = vectors
+        self.count = sum(map(len, vectors))
         self._by_domain: dict[str, list[int]] = {}
         for number in range(len(documents)):
             self._by_domain.setdefault(topic(number).domain, []).append(number)
@@ -112,12 +118,14 @@ def document(number: int) -> Document:
 class Contender(Protocol):
     """A way of keeping and searching the catalogue."""
 
-    name: str
+    async def count(self) -> int:
+        """Return how many documents it keeps."""
+        ...
 
     async def fill(self, entries: Sequence[Entry]) -> None: ...
 
-    async def filled(self) -> None:
-        """Do what the server does by itself some time after a lot has been written."""
+    async def settle(self) -> None:
+        """Do what the server does by itself some time after much has been written."""
         ...
 
     async def search(self, question: str) -> Sequence[str]:
@@ -125,7 +133,7 @@ class Contender(Protocol):
         ...
 
     async def near(self, vector: Matrix) -> tuple[Sequence[str], Sequence[str]]:
-        """Return the best ten by their own vector, and the best ten by a group's."""
+        """Return the best ten by their own vector, and the best ten by one of a column group."""
         ...
 
     async def size_mb(self) -> float: ...
@@ -143,22 +151,26 @@ class DataSpoke:
 
     def __init__(
         self,
-        name: str,
         vectors: Vectors,
         embedder: Embedder,
         size_mb: Callable[[], Awaitable[float]],
         settle: Callable[[], Awaitable[None]],
     ) -> None:
-        self.name = f"DataSpoke on {name}"
-        self.size_mb = size_mb
-        self.filled = settle
         self._vectors = vectors
         self._model = embedder.model
+        self._size_mb = size_mb
+        self._settle = settle
         self._service = SearchService(OpenHub(), vectors, embedder)
         self._actor = Actor("urn:li:corpuser:bench", "bench")
 
+    async def count(self) -> int:
+        return await self._vectors.count()
+
     async def fill(self, entries: Sequence[Entry]) -> None:
         await self._vectors.upsert(entries)
+
+    async def settle(self) -> None:
+        await self._settle()
 
     async def search(self, question: str) -> Sequence[str]:
         page = await self._service.search(self._actor, question, _ANY, _PAGE, None)
@@ -166,35 +178,42 @@ class DataSpoke:
 
     async def near(self, vector: Matrix) -> tuple[Sequence[str], Sequence[str]]:
         found = await self._vectors.search("", vector, self._model, _ANY, _DEPTH)
-        by_own = sorted(found, key=lambda one: -(one.similarity or -1))
-        by_group = sorted(found, key=lambda one: -(one.column_similarity or -1))
-        return [c.urn for c in by_own[:10]], [c.urn for c in by_group[:10]]
+
+        def best(score: Callable[[Candidate], float | None]) -> Sequence[str]:
+            ordered = sorted(found, key=lambda candidate: -(score(candidate) or -1))
+            return [candidate.urn for candidate in ordered[:_PAGE]]
+
+        return best(lambda c: c.similarity), best(lambda c: c.column_similarity)
+
+    async def size_mb(self) -> float:
+        return await self._size_mb()
 
 
 class Plain:
-    """pgvector and PostgreSQL's own full text search, fused in SQL."""
+    """pgvector and PostgreSQL's own full text search, fused in SQL; any word of the question."""
 
-    def __init__(self, engine: AsyncEngine, embedder: Embedder, operator: str) -> None:
-        self.name = f"pgvector + ts_rank_cd, words joined by {operator}"
+    _operator = "|"
+
+    def __init__(self, engine: AsyncEngine, embedder: Embedder) -> None:
         self._engine = engine
         self._embedder = embedder
-        self._operator = operator
 
-    @classmethod
-    async def prepare(cls, engine: AsyncEngine, dimensions: int) -> None:
-        async with engine.begin() as connection:
-            for statement in (
-                "CREATE TABLE plain (urn text PRIMARY KEY, words tsvector NOT NULL, "
-                f"vector halfvec({dimensions}) NOT NULL)",
-                "CREATE INDEX ON plain USING gin (words)",
-                "CREATE INDEX ON plain USING hnsw (vector halfvec_cosine_ops)",
-            ):
-                await connection.execute(text(statement))
+    async def prepare(self) -> None:
+        async with self._engine.begin() as connection:
+            if await connection.scalar(text("SELECT to_regclass('plain')")) is None:
+                vector = f"halfvec({self._embedder.dimensions}) NOT NULL"
+                for statement in (
+                    f"CREATE TABLE plain (urn text PRIMARY KEY, words tsvector, vector {vector})",
+                    "CREATE INDEX ON plain USING gin (words)",
+                    "CREATE INDEX ON plain USING hnsw (vector halfvec_cosine_ops)",
+                ):
+                    await connection.execute(text(statement))
+
+    async def count(self) -> int:
+        async with self._engine.connect() as connection:
+            return await connection.scalar(text("SELECT count(*) FROM plain")) or 0
 
     async def fill(self, entries: Sequence[Entry]) -> None:
-        add = text(
-            "INSERT INTO plain VALUES (:urn, to_tsvector('english', :words), :vector)"
-        ).bindparams(bindparam("vector", type_=HALFVEC))
         values = [
             {
                 "urn": entry.document.urn,
@@ -204,37 +223,46 @@ class Plain:
             for entry in entries
         ]
         async with self._engine.begin() as connection:
-            await connection.execute(add, values)
+            await connection.execute(_PLAIN_ADD, values)
 
-    async def filled(self) -> None:
-        await _vacuum(self._engine, "plain")
+    async def settle(self) -> None:
+        await _vacuum(self._engine, ("plain",))
 
     async def search(self, question: str) -> Sequence[str]:
         vector = await self._embedder.embed_question(question)
+        asked = {"question": question, "operator": self._operator, "vector": vector}
         async with self._engine.connect() as connection:
-            # As pgvector's own example of hybrid search has it.
-            found = await connection.execute(
-                _PLAIN, {"question": question, "operator": self._operator, "vector": vector}
-            )
-            return [row.urn for row in found]
+            return list(await connection.scalars(_PLAIN, asked))
 
     async def near(self, vector: Matrix) -> tuple[Sequence[str], Sequence[str]]:
         async with self._engine.connect() as connection:
-            found = await connection.scalars(_PLAIN_NEAR, {"vector": vector})
-            return list(found), []
+            return list(await connection.scalars(_PLAIN_NEAR, {"vector": vector})), []
 
     async def size_mb(self) -> float:
         return await _size_mb(self._engine, ("plain",))
 
 
-_PLAIN_NEAR = text("SELECT urn FROM plain ORDER BY vector <=> :vector LIMIT 10").bindparams(
-    bindparam("vector", type_=HALFVEC)
-)
+class PlainAllWords(Plain):
+    """The same, with the same table, by documents that hold all words of the question."""
+
+    _operator = "&"
+
+    async def count(self) -> int:
+        return 1  # the other one fills it
+
+
+_VECTOR = bindparam("vector", type_=HALFVEC)
+_PLAIN_ADD = text(
+    "INSERT INTO plain VALUES (:urn, to_tsvector('english', :words), :vector)"
+).bindparams(_VECTOR)
+_PLAIN_NEAR = text("SELECT urn FROM plain ORDER BY vector <=> :vector LIMIT 10").bindparams(_VECTOR)
+# As pgvector's own example of hybrid search has it.
 _PLAIN = text(
     """
-    WITH asked AS (
-        SELECT replace(plainto_tsquery('english', :question)::text, '&', :operator)::tsquery AS words
+    WITH given AS (
+        SELECT plainto_tsquery('english', :question)::text AS all_words
     ),
+    asked AS (SELECT replace(all_words, '&', :operator)::tsquery AS words FROM given),
     by_words AS (
         SELECT urn, row_number() OVER (ORDER BY ts_rank_cd(plain.words, asked.words) DESC) AS place
         FROM plain, asked WHERE plain.words @@ asked.words ORDER BY place LIMIT 50
@@ -245,10 +273,11 @@ _PLAIN = text(
     )
     SELECT coalesce(by_words.urn, by_vector.urn) AS urn
     FROM by_words FULL JOIN by_vector ON by_words.urn = by_vector.urn
-    ORDER BY coalesce(1.0 / (60 + by_words.place), 0) + coalesce(1.0 / (60 + by_vector.place), 0) DESC
+    ORDER BY coalesce(1.0 / (60 + by_words.place), 0)
+        + coalesce(1.0 / (60 + by_vector.place), 0) DESC
     LIMIT 10
     """
-).bindparams(bindparam("vector", type_=HALFVEC))
+).bindparams(_VECTOR)
 _INDEX_TABLES = (
     *("documents", "document_contents", "dataset_vectors", "group_vectors"),
     *("postings", "term_counts", "document_totals"),
@@ -264,10 +293,265 @@ async def _size_mb(engine: AsyncEngine, tables: Sequence[str]) -> float:
     return sum(size or 0 for size in sizes) / 1024**2
 
 
-async def _vacuum(engine: AsyncEngine, *tables: str) -> None:
+async def _vacuum(engine: AsyncEngine, tables: Sequence[str]) -> None:
     apart = engine.execution_options(isolation_level="AUTOCOMMIT")
     async with apart.connect() as connection:
-        await connection.execute(text("SET statement_timeout = 0"))
         for table in tables:
             await connection.execute(text(f"VACUUM (ANALYZE) {table}"))
-        await connection.execute(text("CHECKPOINT"))
+
+
+@dataclass
+class Measured:
+    """What was seen of one contender. ``filled`` tells how many documents it took in."""
+
+    name: str
+    filled: int = 0
+    fill_s: float = 0.0
+    size_mb: float = 0.0
+    latencies_ms: Sequence[float] = ()
+    recall: float = 0.0
+    group_recall: float | None = None
+    other_load: float = 0.0
+
+    def quantile(self, share: float) -> float:
+        return float(np.quantile(self.latencies_ms, share))
+
+
+class Exact:
+    """All vectors in memory, to compare every one of them."""
+
+    def __init__(self) -> None:
+        self._urns: list[str] = []
+        self._own: list[Matrix] = []
+        self._groups: list[Matrix] = []
+
+    def add(self, entry: Entry) -> None:
+        assert entry.vector is not None  # noqa: S101  all are embedded here
+        self._urns.append(entry.document.urn)
+        self._own.append(entry.vector)
+        self._groups.append(np.stack(entry.group_vectors))
+
+    def best(self, asked: Matrix) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+        """Yield for each question the best ten by their own vector, and by one of a group."""
+        firsts = np.cumsum([0, *(len(groups) for groups in self._groups[:-1])])
+        own, groups = np.stack(self._own), np.concatenate(self._groups)
+        for vector in asked:
+            similar = (own @ vector, np.maximum.reduceat(groups @ vector, firsts))
+            whole, part = (
+                frozenset(self._urns[n] for n in np.argpartition(-by, _PAGE)[:_PAGE])
+                for by in similar
+            )
+            yield whole, part
+
+
+async def fill(
+    contenders: Mapping[str, Contender],
+    measured: Mapping[str, Measured],
+    texts: Texts,
+    count: int,
+    model: str,
+    step: Callable[[], None],
+) -> Exact:
+    """Give those that are empty the same entries; what making these takes is not counted."""
+    exact = Exact()
+    empty = [name for name, contender in contenders.items() if not await contender.count()]
+    for start in range(0, count, _BATCH):
+        entries = []
+        for number in range(start, min(count, start + _BATCH)):
+            one = document(number)
+            own, *groups = texts.of(number, len(one.groups))
+            entries.append(Entry(one, own, tuple(groups), model, 1))
+            exact.add(entries[-1])
+            step()
+        for name in empty:
+            began = time.perf_counter()
+            await contenders[name].fill(entries)
+            measured[name].fill_s += time.perf_counter() - began
+            measured[name].filled += len(entries)
+    for name in empty:
+        await contenders[name].settle()
+    return exact
+
+
+async def ask(
+    contender: Contender,
+    seen: Measured,
+    embedder: Embedder,
+    exact: Exact,
+    asked: Sequence[str],
+    step: Callable[[], None],
+) -> None:
+    """Time the questions, after some that warm up, and hold what is near them to the exact."""
+    warming, timed = asked[:_WARMING], asked[_WARMING:]
+    for question in warming:
+        await contender.search(question)
+    load, latencies_ms = Load(), []
+    for question in timed:
+        began = time.perf_counter()
+        await contender.search(question)
+        latencies_ms.append((time.perf_counter() - began) * 1000)
+        step()
+    seen.latencies_ms, seen.other_load = latencies_ms, load.of_others()
+    vectors = np.stack([await embedder.embed_question(question) for question in timed[:_COMPARED]])
+    shares = []
+    for vector, best in zip(vectors, exact.best(vectors), strict=True):
+        near = await contender.near(vector)
+        shares.append([len(b.intersection(n)) / _PAGE for b, n in zip(best, near, strict=True)])
+    seen.recall, seen.group_recall = np.mean(shares, axis=0).tolist()
+    seen.size_mb = await contender.size_mb()
+
+
+class Load:
+    """What the machine's processors do from here on."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._busy_s, self._own_s = _busy_s(), _own_s()
+
+    def of_others(self) -> float:
+        """Return how many processors other work has kept busy."""
+        elapsed_s = time.perf_counter() - self._began
+        return max(0.0, (_busy_s() - self._busy_s - (_own_s() - self._own_s)) / elapsed_s)
+
+
+def _busy_s() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0))
+
+
+def _own_s() -> float:
+    own = psutil.Process()
+    total = 0.0
+    for process in (own, *own.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+@asynccontextmanager
+async def open_contenders(
+    kinds: Sequence[str], folder: Path, embedder: Embedder
+) -> AsyncIterator[Mapping[str, Contender]]:
+    """Yield all contenders on servers of this process's own."""
+    server = Postgres(folder / "postgres", options=_SERVER)
+    try:
+        await migrate.upgrade(server.url)
+        engine = create_engine(
+            StoreSettings(url=SecretStr(server.url), statement_timeout_s=_TIMEOUT_S)
+        )
+        plain = Plain(engine, embedder)
+        await plain.prepare()
+        contenders: dict[str, Contender] = {}
+        if "postgres" in kinds:
+            contenders["DataSpoke on PostgreSQL"] = DataSpoke(
+                PostgresVectors(engine),
+                embedder,
+                lambda: _size_mb(engine, _INDEX_TABLES),
+                lambda: _vacuum(engine, _INDEX_TABLES),
+            )
+        contenders["pgvector + full text, any word"] = plain
+        contenders["pgvector + full text, all words"] = PlainAllWords(engine, embedder)
+        yield contenders
+        await engine.dispose()
+    finally:
+        server.stop()
+
+
+async def measure(
+    count: int,
+    kinds: Sequence[str],
+    folder: Path,
+    embedder: Embedder,
+    texts: Texts,
+    console: Console,
+) -> Mapping[str, Measured]:
+    """Return what was seen of each contender with so many datasets."""
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    async with open_contenders(kinds, folder, embedder) as contenders:
+        measured = {name: Measured(name) for name in contenders}
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task(f"{count:,} datasets: filling", total=count)
+            exact = await fill(
+                contenders, measured, texts, count, embedder.model, lambda: progress.advance(task)
+            )
+            asked = questions(_WARMING + _TIMED)
+            for name, contender in contenders.items():
+                task = progress.add_task(f"{count:,} datasets: asking {name}", total=_TIMED)
+                await ask(
+                    contender,
+                    measured[name],
+                    embedder,
+                    exact,
+                    asked,
+                    lambda task=task: progress.advance(task),  # type: ignore[misc]
+                )
+    return measured
+
+
+def show(count: int, measured: Mapping[str, Measured], console: Console) -> None:
+    table = Table(title=f"{count:,} datasets", title_justify="left")
+    table.add_column("")
+    for name in (
+        *("filled in s", "datasets/s", "MiB", "p50 ms", "p95 ms", "p99 ms"),
+        *("recall@10", "of groups", "p50 ratio", "other load"),
+    ):
+        table.add_column(name, justify="right")
+    plain = list(measured.values())[-2].quantile(0.5)
+    for name, seen in measured.items():
+        table.add_row(
+            name,
+            f"{seen.fill_s:,.0f}" if seen.filled else "",
+            f"{seen.filled / seen.fill_s:,.0f}" if seen.filled else "",
+            f"{seen.size_mb:,.0f}",
+            *(f"{seen.quantile(share):,.1f}" for share in (0.5, 0.95, 0.99)),
+            f"{seen.recall:.3f}",
+            "" if seen.group_recall is None else f"{seen.group_recall:.3f}",
+            f"{seen.quantile(0.5) / plain:.2f}",
+            f"{seen.other_load:.1f}",
+        )
+    console.print(table)
+
+
+async def run(counts: Sequence[int], kinds: Sequence[str], folder: Path, console: Console) -> None:
+    embedder = LocalEmbedder(default_directory())
+    embedded = min(max(counts), _EMBEDDED)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(f"embedding {embedded:,} datasets", total=embedded)
+        began = time.perf_counter()
+        texts = await Texts.embed(embedded, embedder, lambda: progress.advance(task))
+    console.print(
+        f"{texts.count:,} texts embedded in {time.perf_counter() - began:,.0f} s", style="dim"
+    )
+    for count in counts:
+        show(
+            count,
+            await measure(count, kinds, folder / str(count), embedder, texts, console),
+            console,
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
+    parser.add_argument(
+        "--datasets", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="how many"
+    )
+    parser.add_argument(
+        "--vectors", choices=("postgres", "weaviate", "both"), default="postgres", help="the stores"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, help="keep the filled servers here, and use those that are there"
+    )
+    chosen = parser.parse_args(arguments)
+    console = Console()
+    kinds = ("postgres", "weaviate") if chosen.vectors == "both" else (chosen.vectors,)
+    with tempfile.TemporaryDirectory(prefix="dataspoke-bench-") as temporary:
+        folder = chosen.data_dir or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        asyncio.run(run(chosen.datasets, kinds, folder, console))
+    console.print(machine.described("numpy", "onnxruntime", "sqlalchemy", "asyncpg"), style="dim")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
