@@ -14,9 +14,7 @@ def personal_columns(dataset: Dataset) -> frozenset[str]:
     return frozenset(personal_marks(dataset))
 
 
-def personal_marks(
-    dataset: Dataset, words: frozenset[str] = PERSONAL_WORDS
-) -> Mapping[str, str]:
+def personal_marks(dataset: Dataset, words: frozenset[str] = PERSONAL_WORDS) -> Mapping[str, str]:
     """Return the paths of the columns that hold personal data, each with what says so: a name.
 
     They are those that are labelled; all of them, where the dataset is labelled and none of its
