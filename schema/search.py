@@ -53,6 +53,9 @@ describe(
         "DOMAIN": "Its domain.",
         "OWNER": "An owner.",
         "PLATFORM": "Its platform.",
+        "JOIN": "The name of a dataset that it is joined with.",
+        "FILTER": "A condition that queries set.",
+        "UPSTREAM": "The name of a dataset that it is made from.",
     },
 )
 

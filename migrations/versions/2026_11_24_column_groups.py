@@ -6,7 +6,7 @@ from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy.dialects.postgresql import ARRAY
 
 revision = "2026_11_24_column_groups"
-down_revision = "2026_11_24_snapshots"
+down_revision = "2026_11_24_trust"
 branch_labels = None
 depends_on = None
 
