@@ -22,6 +22,7 @@ from rich.table import Table
 from bench import machine
 from bench.questions import Question, columns_of, read_questions, read_tables
 from dataspoke.adapters.embedders import LocalEmbedder
+from dataspoke.adapters.memory.cache import MemoryCache
 from dataspoke.adapters.memory.clock import MemoryClock
 from dataspoke.adapters.memory.hub import MemoryHub
 from dataspoke.adapters.memory.store import MemoryStore
@@ -69,7 +70,8 @@ class Bench:
         self.clock = MemoryClock()
         self.store = MemoryStore(self.clock)
         self.embedder = LocalEmbedder(default_directory())
-        search = SearchService(self.hub, self.vectors, self.embedder)
+        cache = MemoryCache(self.clock)
+        search = SearchService(self.hub, self.store, self.vectors, self.embedder, cache)
         nothing = Unjudged()
         self.contexts = ContextService(self.hub, self.store, search, nothing, nothing, self.clock)
         self.actor = self.hub.admit("reader", "urn:li:corpuser:reader")
@@ -79,7 +81,7 @@ class Bench:
             self.hub.put(dataset)
         async with self.store.transaction() as tx:
             await tx.request_index(list(self.datasets))
-        index = IndexService(self.hub, self.store, self.vectors, self.embedder)
+        index = IndexService(self.hub, self.store, self.vectors, self.embedder, self.clock)
         while await self.store.index_requests(1):
             await index.reindex(None)
 

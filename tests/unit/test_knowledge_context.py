@@ -190,6 +190,15 @@ def test_a_budget_is_kept_and_more_of_it_tells_no_less(one, other):
         assert {c.path for c in before.columns} <= {c.path for c in after.columns}
 
 
+def test_a_table_of_which_no_column_fits_is_left_out():
+    long = snapshot(table("b", Field("c" * 300)))
+    tables = [Relevant(snapshot(table("a", "id")), 1.0), Relevant(long, 0.9)]
+
+    context = context_of("anything", tables, [], 60)
+
+    assert ([each.urn for each in context.tables], context.left_out) == ([urn("a")], (urn("b"),))
+
+
 def test_nothing_found_is_an_empty_text():
     context = context_of("anything", [], [], 500, "Searched by words only.")
 
@@ -203,10 +212,10 @@ def test_keys_that_nobody_declared_are_kept_before_what_nobody_asked_for():
     other = snapshot(table("other", *wide, "thing_key"))
     tables = [Relevant(one, 1.0), Relevant(other, 0.9)]
 
-    shown = context_of("something else", tables, [], 100).tables
+    shown = context_of("something else", tables, [], 170).tables
 
-    assert all("thing_key" in [c.path for c in each.columns] for each in shown)
-    assert sum(each.left_out for each in shown) > 40
+    assert ["thing_key" in [c.path for c in each.columns] for each in shown] == [True, True]
+    assert all(each.left_out for each in shown)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +334,14 @@ class Found:
         self.filters = SearchFilters()
 
     async def search(
-        self, actor: Actor, question: str, filters: SearchFilters, first: int, after: str | None
+        self,
+        actor: Actor,
+        question: str,
+        filters: SearchFilters,
+        first: int,
+        after: str | None,
+        *,
+        interpret: bool,
     ) -> SearchPage:
         self.filters = filters
         hits = tuple(Hit(each, score, ()) for each, score in self.scores.items())

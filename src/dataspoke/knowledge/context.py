@@ -33,8 +33,17 @@ _STALE = timedelta(days=45)
 
 
 class Search(Protocol):
+    """Finds datasets that the actor may see, best first."""
+
     async def search(
-        self, actor: Actor, question: str, filters: SearchFilters, first: int, after: str | None
+        self,
+        actor: Actor,
+        question: str,
+        filters: SearchFilters,
+        first: int,
+        after: str | None,
+        *,
+        interpret: bool,
     ) -> SearchPage: ...
 
 
@@ -86,7 +95,8 @@ class ContextService:
                 f"`tokenBudget` is {token_budget}; ask for {MIN_BUDGET} to {MAX_BUDGET} tokens."
             )
         filters = SearchFilters(platforms=(_platform_urn(platform),) if platform else ())
-        page = await self._search.search(actor, question, filters, _FOUND, None)
+        # The words of such a question are about the data, not about who owns or tagged a table.
+        page = await self._search.search(actor, question, filters, _FOUND, None, interpret=False)
         scores = _on_one_platform({hit.urn: hit.score for hit in page.hits})
         snapshots = await self._known(actor, scores)
         relevant = _relevant(scores, snapshots)

@@ -117,7 +117,7 @@ def _items(
         matches = {each.path: _match(asked, each) for each in dataset.fields}
         for place, column in enumerate(dataset.fields):
             match = matches[column.path]
-            worth = 0.6 - 0.1 * place / len(dataset.fields)
+            worth = 0.75 - 0.1 * place / len(dataset.fields)
             if column.path in keys:
                 worth = 0.98
             elif match:
@@ -176,6 +176,11 @@ def _chosen(tables: Sequence[Relevant], items: Iterable[_Item], notice: str | No
             about.described_columns.add(item.column)
         else:
             about.columns.add(item.column)
+    # The name of a table without a column of it is of no use.
+    for table in tables:
+        dataset = table.snapshot.dataset
+        if dataset.fields and dataset.urn in said and not said[dataset.urn].columns:
+            del said[dataset.urn]
     shown = [table for table in tables if table.snapshot.dataset.urn in said]
     platform = platform_of(shown[0].snapshot.dataset.urn) if shown else None
     dialect = dialect_of(platform) if platform else None
@@ -286,7 +291,9 @@ def _ddl(table: ContextTable) -> Iterator[str]:
 def _rows(table: ContextTable) -> Iterator[str]:
     """Yield the columns: several in a line, and one alone where there is a remark on it."""
     keys = [column.name for column in table.columns if column.key]
-    rows = [(" ".join(filter(None, (c.name, c.type))), _remark(c)) for c in table.columns]
+    # Where all of it is personal, the warning says so.
+    some = not all(column.personal for column in table.columns)
+    rows = [(" ".join(filter(None, (c.name, c.type))), _remark(c, some)) for c in table.columns]
     if keys:
         rows.append((f"PRIMARY KEY ({', '.join(keys)})", ""))
     line = ""
@@ -303,11 +310,9 @@ def _rows(table: ContextTable) -> Iterator[str]:
         yield line
 
 
-def _remark(column: ContextColumn) -> str:
-    said = [column.description or ""]
-    if column.personal:
-        said.append("Personal data.")
-    return " ".join(filter(None, said))
+def _remark(column: ContextColumn, tell_personal: bool) -> str:
+    personal = "Personal data." if column.personal and tell_personal else None
+    return " ".join(filter(None, (column.description, personal)))
 
 
 def _join(join: ContextJoin, names: Mapping[str, str], platform: str) -> str:
