@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 import orjson
 from gql import GraphQLRequest, gql
 from gql.transport.httpx import HTTPXAsyncTransport
@@ -45,7 +45,7 @@ class Connection:
         self._graphql = HTTPXAsyncTransport(
             f"{self.url}/api/graphql", json_deserialize=orjson.loads, **options
         )
-        self._rest = httpx.AsyncClient(**options)
+        self._rest = httpx2.AsyncClient(**options)
 
     async def open(self) -> None:
         """Prepare the clients; asks the hub nothing."""
@@ -152,7 +152,7 @@ def _may_pass(error: BaseException) -> bool:
     return failure is not None and failure.may_pass
 
 
-async def _require_success(answer: httpx.Response) -> None:
+async def _require_success(answer: httpx2.Response) -> None:
     # Before gql reads the body: an error page may hold JSON that looks like an answer.
     answer.raise_for_status()
 

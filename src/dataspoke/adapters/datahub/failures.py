@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-import httpx
+import httpx2
 import requests
 from gql.transport.exceptions import TransportProtocolError
 from urllib3.exceptions import ReadTimeoutError
@@ -45,23 +45,23 @@ class Failure:
 
 
 def failure_of(error: BaseException) -> Failure | None:
-    """Return what an error of httpx, requests, gql or the SDK means; None for any other error."""
+    """Return what an error of httpx2, requests, gql or the SDK means; None for any other error."""
     for cause in _causes(error):
         match cause:
-            case httpx.HTTPStatusError() | requests.HTTPError() if cause.response is not None:
+            case httpx2.HTTPStatusError() | requests.HTTPError() if cause.response is not None:
                 headers = cause.response.headers
                 return Failure(
                     Kind.REFUSED,
                     cause.response.status_code,
                     retry_after_s(headers.get("retry-after")),
                 )
-            case TimeoutError() | httpx.TimeoutException() | requests.Timeout():
+            case TimeoutError() | httpx2.TimeoutException() | requests.Timeout():
                 return Failure(Kind.TIMED_OUT)
-            case json.JSONDecodeError() | TransportProtocolError() | httpx.DecodingError():
+            case json.JSONDecodeError() | TransportProtocolError() | httpx2.DecodingError():
                 return Failure(Kind.UNREADABLE)
             case requests.ConnectionError() if _read_timed_out(cause):
                 return Failure(Kind.TIMED_OUT)
-            case httpx.HTTPError() | requests.ConnectionError():
+            case httpx2.HTTPError() | requests.ConnectionError():
                 return Failure(Kind.UNREACHABLE)
             case _:
                 continue
