@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -368,3 +369,11 @@ def test_issues_come_worst_first_and_once() -> None:
     verdict = verified("select nope, email from customers; select nope, email from customers")
     assert [i.severity for i in verdict.issues] == ["BLOCK", "BLOCK", "WARN"]
     assert len(SHOP) == 5
+
+
+def test_the_page_shows_what_every_issue_weighs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "verifier.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z_]+)` \|[^|]*\| (\w+) \| (\w+) \| (\w+) \|$", page, re.MULTILINE)
+    assert {code: tuple(weights) for code, *weights in rows} == {
+        code.value: tuple(severity(code, purpose).value for purpose in Purpose) for code in Code
+    }
