@@ -124,14 +124,21 @@ class GroupConsumer:
     """
 
     def __init__(
-        self, group: Group, log: ChangeLog, store: Store, on_jobs: Callable[[timedelta], None]
+        self,
+        group: Group,
+        log: ChangeLog,
+        store: Store,
+        on_jobs: Callable[[timedelta], None],
+        pace_s: float | None = None,
     ) -> None:
+        """``pace_s``: the least time between two pages, the group's own where None."""
         self.group = group
         self.has_begun = asyncio.Event()
         self._log = log
         self._store = store
         self._intake = _Intake(store, on_jobs)
-        self._topics, self._catch_up, self._pace_s = _FOLLOWED[group]
+        self._topics, self._catch_up, pace_of_group = _FOLLOWED[group]
+        self._pace_s = pace_of_group if pace_s is None else pace_s
         self._joined = AsyncExitStack()
         self._member: Member | None = None
         self._cursors: dict[Partition, str] = {}

@@ -43,7 +43,7 @@ class World:
 
     @property
     def consumer(self) -> EventConsumer:
-        return EventConsumer(self.hub, self.store, timedelta(0), self.hurried.append)
+        return EventConsumer(self.hub, self.store, timedelta(0), self.hurried.append, pace_s=0)
 
     @property
     def asked(self) -> list[tuple[JobKind, timedelta]]:
@@ -158,7 +158,7 @@ async def test_two_consumers_take_each_change_once(world: World) -> None:
             return page
 
     world.hub.emit(Topic.VERSIONED, RejectedEvent("{", "no JSON"))
-    slow = EventConsumer(Overtaken(), world.store, timedelta(0), world.hurried.append)
+    slow = EventConsumer(Overtaken(), world.store, timedelta(0), world.hurried.append, pace_s=0)
     await slow.step(Topic.VERSIONED)
     assert len(world.store.rejected_events) == 1
     world.hub.emit(Topic.VERSIONED, OWNED)
