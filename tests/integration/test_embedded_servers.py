@@ -4,14 +4,17 @@ from pathlib import Path
 
 import pytest
 import redis.asyncio
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from dataspoke.embedded.child import Child, accepts_connections
+from dataspoke.embedded.kafka import Kafka, require_jars
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.embedded.supervisor import Supervisor
 from dataspoke.embedded.valkey import Valkey
-from dataspoke.errors import DependencyUnavailable
+from dataspoke.errors import ConfigurationError, DependencyUnavailable
 
 
 async def _ask(server: Postgres, *statements: str) -> list[object]:
@@ -104,3 +107,19 @@ def test_a_server_that_keeps_ending_is_given_up(tmp_path: Path) -> None:
         supervisor.check()
     with pytest.raises(DependencyUnavailable, match=r"(?s)brief: keeps ending.*cannot stay"):
         supervisor.check()
+
+
+async def test_kafka_keeps_its_topics_across_starts(kafka: Kafka) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    for future in admin.create_topics([NewTopic("kept", num_partitions=3)]).values():
+        future.result(30)
+    kafka.stop()
+    assert not accepts_connections(kafka.port)
+    kafka.start()
+    again = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    assert len(again.list_topics(timeout=30).topics["kept"].partitions) == 3
+
+
+def test_kafka_that_was_not_fetched_names_the_way_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="make kafka"):
+        require_jars(tmp_path)
