@@ -30,7 +30,7 @@ def test_what_is_well_kept_is_trusted_wholly_and_what_is_bad_in_all_not_at_all()
 
 def test_what_nobody_judged_stands_between() -> None:
     unjudged = trust_of(Signals())
-    assert unjudged.value == pytest.approx(0.25 + 0.5 * 0.75)
+    assert unjudged.value == pytest.approx(0.35 + 0.5 * 0.65)
     assert [part.value for part in unjudged.parts if part.name != "deprecation"] == [None] * 4
 
 
@@ -65,6 +65,13 @@ def test_an_error_costs_more_than_a_warning_and_use_counts_by_its_logarithm() ->
     used = [trust_of(replace(GOOD, queries=float(n))).value for n in (0, 10, 100, 1000, 10_000)]
     assert used[0] < used[1] < used[2] < used[3] == used[4]
     assert used[1] - used[0] > used[3] - used[2]
+
+
+def test_an_error_or_a_deprecation_alone_is_worse_than_to_be_unjudged() -> None:
+    unjudged = trust_of(Signals()).value
+    assert trust_of(replace(GOOD, alerts=((ROWS, Severity.ERROR),))).value < unjudged
+    assert trust_of(replace(GOOD, deprecated=True)).value < unjudged
+    assert trust_of(replace(GOOD, alerts=((ROWS, Severity.WARN),))).value > unjudged
 
 
 @given(signals)

@@ -3,7 +3,8 @@
 import math
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import pairwise
 
@@ -85,9 +86,9 @@ def _pairs(stems: Sequence[str]) -> Iterator[str]:
     return (f"{first}_{second}" for first, second in pairwise(stems))
 
 
-def holds(words: Iterable[str], asked: Collection[str]) -> bool:
+def holds(words: Iterable[str], asked: Set[str]) -> bool:
     """Tell whether words, already split, hold one of the stems; for many texts and one question."""
-    return any(_stem(word) in asked for word in words if word not in STOP_WORDS)
+    return not asked.isdisjoint(map(_stem, words))
 
 
 @lru_cache(maxsize=50_000)

@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from dataspoke.catalogue import Field
 from dataspoke.errors import InvalidInput
@@ -245,6 +246,7 @@ def read_cursor(
     return searched, position
 
 
+@lru_cache(maxsize=256)
 def _fingerprint(question: str, filters: SearchFilters) -> str:
     content = json.dumps([question, asdict(filters)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]

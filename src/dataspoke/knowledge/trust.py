@@ -96,11 +96,12 @@ def _usage_note(signals: Signals) -> str:
     return f"{signals.queries:g} queries a day"
 
 
-# What is wrong now counts most; popularity least, as it feeds on itself. The weights make 1.
+# An error or a deprecation alone puts the best dataset below one that nobody judged. Popularity
+# counts least, as it feeds on itself. The weights make 1.
 _PARTS: Sequence[tuple[str, float, Callable[[Signals], float | None], Callable[[Signals], str]]] = (
-    ("alerts", 0.30, _alerts, _alerts_note),
-    ("deprecation", 0.25, _deprecation, _deprecation_note),
-    ("freshness", 0.20, _freshness, _freshness_note),
-    ("documentation", 0.15, _documentation, _documentation_note),
-    ("usage", 0.10, _usage, _usage_note),
+    ("alerts", 0.35, _alerts, _alerts_note),
+    ("deprecation", 0.35, _deprecation, _deprecation_note),
+    ("freshness", 0.12, _freshness, _freshness_note),
+    ("documentation", 0.10, _documentation, _documentation_note),
+    ("usage", 0.08, _usage, _usage_note),
 )
