@@ -134,7 +134,10 @@ class KnowledgeTrust:
 @strawberry.type(description="A piece of metadata that holds a word of the question.")
 class KnowledgeMatch:
     kind: PartKind = strawberry.field(description="Where it stands.")
-    label: str = strawberry.field(description="What people call it.")
+    label: str | None = strawberry.field(
+        description="What people call it; null for what stems from other datasets or from queries, "
+        "which the caller may not be allowed to see."
+    )
 
 
 @strawberry.type(description="A dataset next to another one in lineage.")
@@ -210,7 +213,11 @@ class KnowledgeSearchHit:
             score=hit.score,
             why=list(hit.why),
             matches=[KnowledgeMatch(kind=match.kind, label=match.label) for match in hit.matches],
-            matched_columns=[m.label for m in hit.matches if m.kind is PartKind.COLUMN],
+            matched_columns=[
+                match.label
+                for match in hit.matches
+                if match.kind is PartKind.COLUMN and match.label is not None
+            ],
             trust=None if hit.trust is None else KnowledgeTrust.of(hit.trust),
             dataset=dataset(hit.urn),
         )

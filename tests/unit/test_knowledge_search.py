@@ -342,6 +342,18 @@ async def test_a_hit_says_what_matched(world: World) -> None:
     assert hit.why[0] == "name"
 
 
+async def test_a_match_names_no_other_dataset(world: World) -> None:
+    """It may be one that the caller may not see."""
+    world.hub.put(dataset("salaries"))
+    world.hub.put(dataset("mart"), upstream=[urn_of("salaries")])
+    await world.reindex(urn_of("salaries"), urn_of("mart"))
+    some = world.hub.admit("some", "urn:li:corpuser:some", rights={urn_of("salaries"): None})
+    (hit,) = (await world.search("salaries", some)).hits
+    assert hit.urn == urn_of("mart")
+    assert hit.matches == (Match(PartKind.UPSTREAM, None),)
+    assert not any("salaries" in reason for reason in hit.why)
+
+
 async def test_facets_count_what_the_caller_may_see_on_every_page(world: World) -> None:
     names = {PII: "Personal", FINANCE: "Finance"}
     await world.put(

@@ -1,5 +1,6 @@
 """Reads through GraphQL: what is answered, what is null, and how often the services are asked."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -304,3 +305,142 @@ async def test_a_query_asks_who_the_caller_is_once(subgraph: Subgraph) -> None:
     answer = await served.entities(EVERYTHING, ["orders", "stock"], EDITOR)
     assert "errors" not in answer
     assert asked == [EDITOR]
+
+
+EXPLAINED = """
+    query ($query: String!, $filters: KnowledgeSearchFilters, $interpret: Boolean! = true) {
+      knowledgeSearch(query: $query, filters: $filters, interpret: $interpret) {
+        mode notice
+        interpretation { text filters { kind urns name words } }
+        edges { node {
+          score why matches { kind label } matchedColumns
+          trust { value parts { name value weight note } }
+          lineage { upstream { status dataset { urn } } downstream { status dataset { urn } } }
+          dataset { urn }
+        } }
+        ...Counted
+      }
+    }
+    fragment Counted on KnowledgeSearchConnection {
+      facets { platforms { urn name count } tags { count } terms { count } domains { count }
+               owners { urn name count } }
+    }
+"""
+JANE = "urn:li:corpuser:jane"
+
+
+async def test_a_search_explains_itself(subgraph: Subgraph) -> None:
+    orders = (await subgraph.hub.datasets([urn("orders")]))[urn("orders")]
+    owned = replace(orders, owners=(JANE,), names={JANE: "Jane Doe"})
+    subgraph.hub.put(owned, upstream=[urn("stock")])
+    async with subgraph.store.transaction() as tx:
+        await tx.request_index([urn("orders"), urn("stock")])
+    await subgraph.index.reindex(None)
+    before = subgraph.calls.copy()
+    asked = await subgraph.data(EXPLAINED, query="order totals owned by jane")
+    found = asked["knowledgeSearch"]
+    assert found["interpretation"] == {
+        "text": "order totals",
+        "filters": [
+            {"kind": "OWNER", "urns": [JANE], "name": "Jane Doe", "words": "owned by jane"}
+        ],
+    }
+    (node,) = (edge["node"] for edge in found["edges"])
+    assert node["dataset"]["urn"] == urn("orders")
+    assert {"kind": "COLUMN", "label": "orders_total"} in node["matches"]
+    assert node["matchedColumns"] == ["orders_total"]
+    parts = {part["name"]: part for part in node["trust"]["parts"]}
+    assert parts["alerts"]["note"] == "1 open alert, the worst ERROR"
+    assert parts["documentation"]["value"] == pytest.approx(0.1)
+    assert parts["usage"]["value"] is None
+    assert node["lineage"] == {
+        "upstream": [{"status": "PASS", "dataset": {"urn": urn("stock")}}],
+        "downstream": [],
+    }
+    assert found["facets"] == {
+        "platforms": [{"urn": "urn:li:dataPlatform:postgres", "name": "postgres", "count": 1}],
+        "tags": [],
+        "terms": [],
+        "domains": [],
+        "owners": [{"urn": JANE, "name": "Jane Doe", "count": 1}],
+    }
+    # Lineage, labels and verdicts are asked for once, whatever the number of hits.
+    asked_for = subgraph.calls - before
+    assert asked_for["snapshots"] == asked_for["labels"] == asked_for["quality_of"] == 1
+    literal = await subgraph.data(EXPLAINED, query="orders owned by jane", interpret=False)
+    assert literal["knowledgeSearch"]["interpretation"]["filters"] == []
+
+
+async def test_lineage_of_many_hits_is_asked_for_once_and_only_where_it_is_wanted(
+    subgraph: Subgraph,
+) -> None:
+    query = "{ knowledgeSearch(query: %s) { edges { node { score %s } } } }"
+    before = subgraph.calls.copy()
+    await subgraph.data(query % ('"all of the orders, payroll and stock"', ""))
+    assert (subgraph.calls - before)["snapshots"] == 0
+    before = subgraph.calls.copy()
+    data = await subgraph.data(
+        query % ('"all of orders, payroll and stock"', "lineage { complete }")
+    )
+    assert len(data["knowledgeSearch"]["edges"]) == 3
+    assert (subgraph.calls - before)["snapshots"] == 1
+
+
+async def test_facets_are_counted_only_where_they_are_asked_for(subgraph: Subgraph) -> None:
+    before = subgraph.calls.copy()
+    await subgraph.data('{ knowledgeSearch(query: "payroll") { mode } }')
+    assert (subgraph.calls - before)["labels"] == 0
+    counted = await subgraph.data(
+        '{ one: knowledgeSearch(query: "payroll") { mode facets { platforms { count } } } '
+        'two: knowledgeSearch(query: "payroll") { ... { facets { tags { urn } } } } }'
+    )
+    assert counted["one"]["facets"]["platforms"][0]["count"] == 3
+    assert counted["two"]["facets"] == {"tags": []}
+
+
+async def test_search_is_filtered_by_terms_and_consumers(subgraph: Subgraph) -> None:
+    for filters in ({"terms": ["urn:li:glossaryTerm:x"]}, {"consumers": ["urn:li:domain:x"]}):
+        found = await subgraph.data(EXPLAINED, query="orders", filters=filters)
+        assert found["knowledgeSearch"]["edges"] == []
+
+
+async def test_similar_datasets_say_what_differs(subgraph: Subgraph) -> None:
+    answer = await subgraph.entities(
+        """similarDatasets(first: 2) {
+          score why dataset { urn }
+          difference {
+            sharedColumns columnsOnlyHere columnsOnlyThere differingTypes { column here there }
+            samePlatform sameDomain sameOwners healthier { urn }
+          }
+        }""",
+        ["orders"],
+    )
+    (found,) = answer["data"]["_entities"]
+    for similar in found["similarDatasets"]:
+        other = similar["dataset"]["urn"]
+        name = other.split(".")[1].split(",")[0]
+        assert similar["difference"] == {
+            "sharedColumns": ["id"],
+            "columnsOnlyHere": ["orders_total"],
+            "columnsOnlyThere": [f"{name}_total"],
+            "differingTypes": [],
+            "samePlatform": True,
+            "sameDomain": True,
+            "sameOwners": True,
+            "healthier": {"urn": other},
+        }
+    assert len(found["similarDatasets"]) == 2
+
+
+async def test_a_store_that_is_down_takes_search_alone_with_it(subgraph: Subgraph) -> None:
+    async def signals(urns: object) -> object:
+        raise DependencyUnavailable("store", "PostgreSQL is down.")
+
+    subgraph.store.signals = signals  # type: ignore[method-assign,assignment]
+    answer = await subgraph.ask(
+        '{ knowledgeSearch(query: "orders") { mode } qualityAlerts { pageInfo { endCursor } } }'
+    )
+    assert answer["data"]["knowledgeSearch"] is None
+    assert answer["data"]["qualityAlerts"] is not None
+    (error,) = answer["errors"]
+    assert error["path"] == ["knowledgeSearch"]

@@ -277,10 +277,13 @@ class Trust:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A piece of metadata that holds a word of the question; ``label`` is what people call it."""
+    """A piece of metadata that holds a word of the question; ``label`` is what people call it.
+
+    The label is None for what stems from other datasets or from queries.
+    """
 
     kind: PartKind
-    label: str
+    label: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,11 @@ _OWN, _BEST, _AROUND = 5 / 12, 5 / 12, 2 / 12
 # Of the tables that answer a question 95 in 100 are more similar to it than this.
 _SIMILAR = 0.3
 _MAX_REASONS = 8
+_SURROUNDINGS = {
+    PartKind.JOIN: "name of a dataset that it is joined with",
+    PartKind.FILTER: "condition that queries set",
+    PartKind.UPSTREAM: "name of a dataset that it is made from",
+}
 _NAMED_COLUMNS = 3
 
 
@@ -178,12 +183,18 @@ def _schema(urn: str) -> tuple[str, str, str]:
 
 
 def matches(document: Document, question: str) -> tuple[Match, ...]:
-    """Return the parts of a document that hold a word of the question, each once, in its order."""
+    """Return the parts of a document that hold a word of the question, each once, in its order.
+
+    Those that stem from other datasets or from queries have no label: the caller may not be
+    allowed to see these.
+    """
     asked = frozenset(stems(question))
-    found = (
-        Match(part.kind, part.label) for part in document.parts if holds(part.words.split(), asked)
+    found = dict.fromkeys(
+        (part.kind, None if part.kind in _SURROUNDINGS else part.label)
+        for part in document.parts
+        if holds(part.words.split(), asked)
     )
-    return tuple(dict.fromkeys(found))
+    return tuple(Match(kind, label) for kind, label in found)
 
 
 def reasons(document: Document, matched: Sequence[Match], entry: Ranked) -> tuple[str, ...]:
@@ -192,12 +203,7 @@ def reasons(document: Document, matched: Sequence[Match], entry: Ranked) -> tupl
     Never empty, and at most eight. Parts come in the document's order, the name first; then the
     columns that are near in meaning, what it joins to, and what else of its schema was found.
     """
-    named = (
-        match.kind.value
-        if match.kind in (PartKind.NAME, PartKind.DESCRIPTION)
-        else f"{match.kind} {match.label}"
-        for match in matched
-    )
+    named = (_SURROUNDINGS.get(match.kind) or _named(match) for match in matched)
     found = entry.candidate
     others: list[str] = []
     if (found.similarity or 0.0) >= _SIMILAR:
@@ -215,6 +221,12 @@ def reasons(document: Document, matched: Sequence[Match], entry: Ranked) -> tupl
     if not matched and not others:
         others.append("similar in meaning")
     return (*tuple(dict.fromkeys(named))[: _MAX_REASONS - len(others)], *others)
+
+
+def _named(match: Match) -> str:
+    if match.kind in (PartKind.NAME, PartKind.DESCRIPTION):
+        return match.kind.value
+    return f"{match.kind} {match.label}"
 
 
 def cursor_of(entry: Ranked, question: str, filters: SearchFilters, mode: SearchMode) -> str:
