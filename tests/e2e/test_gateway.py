@@ -34,6 +34,21 @@ query ($query: String!) {
   }
 }
 """
+EXPLAINED = """
+query ($query: String!, $after: String) {
+  knowledgeSearch(query: $query, first: 5, after: $after) {
+    mode
+    interpretation { text filters { kind name urns } }
+    edges { node {
+      score why matches { kind label } matchedColumns trust { value parts { name value note } }
+      lineage { upstream { status dataset { urn } } }
+      dataset { urn properties { name description } quality { status } healthScore { value } }
+    } }
+    facets { platforms { name count } }
+    pageInfo { endCursor }
+  }
+}
+"""
 RANKING = """
 {
   me { corpUser { urn } }
@@ -68,6 +83,43 @@ def test_ten_hits_with_datahubs_fields_cost_one_request_to_the_hub(
         assert len({dataset["urn"] for dataset in datasets}) == 10
         for dataset in datasets:
             assert f"shop.{dataset['properties']['name']}," in dataset["urn"]
+
+
+def test_a_search_that_explains_itself_costs_one_request_to_the_hub(
+    gateway: RunningGateway, federation: Federation
+) -> None:
+    seen: list[str] = []
+    after = None
+    for _ in range(2):
+        counted, executed = gateway.requests("datahub"), federation.hub_requests()
+        asked = {"query": "orders total in postgres", "after": after}
+        found = gateway.data(EXPLAINED, asked, token=EDITOR)["knowledgeSearch"]
+        assert gateway.requests("datahub") - counted == 1
+        assert federation.hub_requests() - executed == 1
+        assert found["mode"] == "HYBRID"
+        assert found["interpretation"] == {
+            "text": "orders total",
+            "filters": [
+                {
+                    "kind": "PLATFORM",
+                    "name": "postgres",
+                    "urns": ["urn:li:dataPlatform:postgres"],
+                }
+            ],
+        }
+        assert found["facets"] == {"platforms": [{"name": "postgres", "count": len(TABLES)}]}
+        for node in (edge["node"] for edge in found["edges"]):
+            name = node["dataset"]["properties"]["name"]
+            assert node["dataset"]["properties"]["description"] == f"DataHub on {name}."
+            failing = name == TABLES[0]
+            assert node["dataset"]["quality"]["status"] == ("FAIL" if failing else "PASS")
+            alerts = next(part for part in node["trust"]["parts"] if part["name"] == "alerts")
+            assert alerts["value"] == (0 if failing else 1)
+            assert node["matchedColumns"] == [f"{name}_total"]
+            assert node["lineage"] == {"upstream": []}
+        seen += [edge["node"]["dataset"]["urn"] for edge in found["edges"]]
+        after = found["pageInfo"]["endCursor"]
+    assert len(set(seen)) == 10
 
 
 def test_several_lists_of_one_answer_each_get_their_own_items(gateway: RunningGateway) -> None:
