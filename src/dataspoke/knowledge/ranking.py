@@ -89,15 +89,19 @@ def rank(
     for number, tier in enumerate(tiers):
         found = []
         for candidate, relevance, companion, joined in _relevant(tier, lexical_weight):
-            doubt = 1.0 - trust.get(candidate.urn, 1.0)
             scaled = ceiling * relevance
-            score = scaled * (1.0 - trust_weight * doubt)
+            score = score_of(scaled, trust.get(candidate.urn, 1.0), trust_weight)
             found.append(Ranked(candidate.urn, number, score, scaled, candidate, companion, joined))
         found.sort(key=lambda entry: entry.position)
         ranked += found
         if found:
             ceiling = found[-1].score
     return tuple(ranked)
+
+
+def score_of(relevance: float, trust: float, trust_weight: float) -> float:
+    """Return what a dataset so relevant and so trusted scores; all of it is 0 to 1."""
+    return relevance * (1.0 - trust_weight * (1.0 - trust))
 
 
 def _lexical_weight(question: str) -> float:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 
@@ -159,14 +159,15 @@ class SearchService:
         model = self._embedder.model if self._embedder and vector is not None else None
         asked = _Asked(split_words(text), vector, model, filters, listing=not understood.text)
 
-        found, rest = _Found(), list[Ranked]()
+        found = _Found()
+        rest: Sequence[Ranked] = ()
         try:
             if mode is SearchMode.NAMES:
                 await self._look_at_names(actor, asked, found)
-                rest = self._rest(asked, found, position)
+                rest = await self._rest(asked, found, position, first)
             else:
                 async for _ in self._look(actor, asked, found):
-                    rest = self._rest(asked, found, position)
+                    rest = await self._rest(asked, found, position, first)
                     if len(rest) > first:
                         break
         except (DependencyUnavailable, DependencyTimeout) as error:
@@ -176,7 +177,7 @@ class SearchService:
             _log.warning("searching by names: %s", error.public_message)
             mode, found = SearchMode.NAMES, _Found()
             await self._look_at_names(actor, asked, found)
-            rest = self._rest(asked, found, position)
+            rest = await self._rest(asked, found, position, first)
 
         if mode is SearchMode.NAMES:
             notice = _NO_INDEX
@@ -251,22 +252,47 @@ class SearchService:
         self, actor: Actor, candidates: Sequence[Candidate], found: "_Found"
     ) -> None:
         access = await self._hub.access(actor, [candidate.urn for candidate in candidates])
-        signals = await self._known.signals(list(access))
-        for urn, rights in access.items():
-            known = found.signals[urn] = _known_to(rights, signals[urn])
-            found.trust[urn] = value_of(known)
+        found.access.update(access)
         found.tiers.append([candidate for candidate in candidates if candidate.urn in access])
 
-    def _rest(
-        self, asked: "_Asked", found: "_Found", position: tuple[int, float, str] | None
-    ) -> list[Ranked]:
-        """Return what was found in order, from behind ``position`` on."""
+    async def _rest(
+        self,
+        asked: "_Asked",
+        found: "_Found",
+        position: tuple[int, float, str] | None,
+        first: int,
+    ) -> Sequence[Ranked]:
+        """Return what was found in order, from behind ``position`` on; more than ``first`` if any.
+
+        Those that are returned have their signals in ``found``.
+        """
+        weight = self._settings.trust_weight
         if asked.listing:
-            order = _by_trust(found.tiers, found.trust)
+            order = _by_trust(found.tiers, await self._trust(found, found.access))
+        elif position is None and len(found.tiers) == 1:
+            order = ranking.rank(asked.words, found.tiers, {}, 0.0)
+            if len(order) > first:
+                # What is less relevant than this comes behind all of the page, however trusted.
+                least = order[first].relevance * (1.0 - weight)
+                order = tuple(entry for entry in order if entry.relevance >= least)
+            trust = await self._trust(found, [entry.urn for entry in order])
+            scored = (
+                replace(e, score=ranking.score_of(e.relevance, trust[e.urn], weight)) for e in order
+            )
+            return sorted(scored, key=lambda entry: entry.position)
         else:
-            weight = self._settings.trust_weight
-            order = ranking.rank(asked.words, found.tiers, found.trust, weight)
+            trust = await self._trust(found, found.access)
+            order = ranking.rank(asked.words, found.tiers, trust, weight)
         return [entry for entry in order if position is None or entry.position > position]
+
+    async def _trust(self, found: "_Found", urns: Collection[str]) -> Mapping[str, float]:
+        """Return the trust in these and all before, and note what the caller may know of them."""
+        new = [urn for urn in urns if urn not in found.signals]
+        known = await self._known.signals(new)
+        for urn in new:
+            signals = found.signals[urn] = _known_to(found.access[urn], known[urn])
+            found.trust[urn] = value_of(signals)
+        return found.trust
 
     async def similar_to(
         self, actor: Actor, urns: Sequence[str], limit: int
@@ -386,12 +412,13 @@ class _Asked:
 class _Found:
     """What the caller may see of what was retrieved: one tier for each depth.
 
-    ``signals`` is what the caller may know of each, ``trust`` what follows from it. ``documents``
-    has those of all candidates where the index was not asked. ``complete`` tells that there is
-    nothing deeper, ``lexical_only`` that nothing had a vector to compare.
+    ``signals`` is what the caller may know of those that matter, ``trust`` what follows from it.
+    ``documents`` has those of all candidates where the index was not asked. ``complete`` tells
+    that there is nothing deeper, ``lexical_only`` that nothing had a vector to compare.
     """
 
     tiers: list[Sequence[Candidate]] = field(default_factory=list)
+    access: dict[str, Access] = field(default_factory=dict)
     signals: dict[str, Signals] = field(default_factory=dict)
     trust: dict[str, float] = field(default_factory=dict)
     documents: dict[str, Document] = field(default_factory=dict)
@@ -465,7 +492,7 @@ def _by_trust(tiers: Sequence[Sequence[Candidate]], trust: Mapping[str, float]) 
         ranked += sorted(entries, key=lambda entry: entry.position)
         if entries:
             ceiling = ranked[-1].score
-    return ranked
+    return tuple(ranked)
 
 
 def _facets(candidates: Sequence[Candidate], names: Names) -> Facets:
