@@ -153,6 +153,39 @@ class RedisSettings(_Section):
     )
 
 
+class VectorsSettings(_Section):
+    """Where search keeps its index: in PostgreSQL by pgvector, or in a Weaviate."""
+
+    url: HttpUrl | None = Field(
+        default=None, description="Address of Weaviate; empty to search in PostgreSQL."
+    )
+    grpc_host: str = Field(
+        default="", description="Where its gRPC listens; the host of the address if empty."
+    )
+    grpc_port: int = Field(default=50051, ge=1, le=65535, description="Port of its gRPC.")
+    api_key: SecretStr = Field(
+        default=SecretStr(""), description="Key to log in with; empty for no login."
+    )
+    collection: str = Field(
+        default="DataSpoke",
+        pattern=r"^[A-Z][A-Za-z0-9]*$",
+        max_length=100,
+        description="Beginning of its collections' names; no other product's may begin so.",
+    )
+    tenant: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_-]{0,64}$",
+        description="Tenant to keep documents under, in collections with multi-tenancy; empty for "
+        "none.",
+    )
+    timeout_s: Seconds = Field(default=10, description="Longest wait for one answer.")
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _empty_is_none(cls, url: object) -> object:
+        return None if url == "" else url
+
+
 class EmbedderSettings(_Section):
     """What turns text into vectors."""
 
@@ -474,6 +507,7 @@ class Settings(BaseSettings):
     events: EventSettings = EventSettings()
     store: StoreSettings = StoreSettings()
     redis: RedisSettings = RedisSettings()
+    vectors: VectorsSettings = VectorsSettings()
     embedder: EmbedderSettings = EmbedderSettings()
     search: SearchSettings = SearchSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -506,6 +540,8 @@ def problems(settings: Settings) -> list[str]:
         found.append("DATASPOKE_REDIS__URL is the default of development: give your own.")
     if not settings.subgraph.gateway_secret.get_secret_value():
         found.append("DATASPOKE_SUBGRAPH__GATEWAY_SECRET is empty: agree on one with the gateway.")
+    if settings.vectors.url is not None and not settings.vectors.api_key.get_secret_value():
+        found.append("DATASPOKE_VECTORS__API_KEY is empty: let Weaviate ask for one, and give it.")
     told = settings.notifications
     if told.channels and told.datahub_url == NotificationSettings().datahub_url:
         found.append(
