@@ -13,8 +13,11 @@ from dataspoke.adapters.postgres.engine import create_engine
 from dataspoke.adapters.postgres.jobs import PostgresJobs
 from dataspoke.adapters.postgres.store import PostgresStore
 from dataspoke.adapters.postgres.tables import metadata
+from dataspoke.adapters.weaviate import WeaviateVectors
+from dataspoke.embedded.weaviate import Weaviate
 from dataspoke.ports.store import Jobs, Store
 from dataspoke.settings import StoreSettings
+from tests.support.weaviate import opened
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +51,10 @@ def store(ports: tuple[Store, Jobs]) -> Store:
 @pytest.fixture
 def jobs(ports: tuple[Store, Jobs]) -> Jobs:
     return ports[1]
+
+
+@pytest.fixture
+async def weaviate_vectors(weaviate: Weaviate) -> AsyncIterator[WeaviateVectors]:
+    """An index with nothing in it, in collections of the test's own."""
+    async with opened(weaviate) as vectors:
+        yield vectors

@@ -1,4 +1,4 @@
-"""What any search index does: the one in memory and the one on PostgreSQL, by the same tests."""
+"""What any search index does: in memory, on PostgreSQL and on Weaviate, by the same tests."""
 
 import asyncio
 import itertools
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dataspoke.adapters.memory.vectors import MemoryVectors
 from dataspoke.adapters.postgres.engine import create_engine
 from dataspoke.adapters.postgres.vectors import PostgresVectors
+from dataspoke.adapters.weaviate import WeaviateVectors
 from dataspoke.errors import (
     ConfigurationError,
     DependencyRejected,
@@ -64,7 +65,7 @@ def document(
         parts=tuple(part for part in parts if part.words),
         groups=(),
         attributes=Attributes(**{"platform": "urn:li:dataPlatform:hive", **attributes}),
-        content_hash=f"hash of {urn}",
+        content_hash=f"hash of {urn} {name} {columns} {attributes}",
     )
 
 
@@ -84,10 +85,13 @@ def urns(candidates: Sequence[Candidate]) -> list[str]:
     return [candidate.urn for candidate in candidates]
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", "weaviate"])
 def vectors(request: pytest.FixtureRequest) -> Vectors:
     if request.param == "memory":
         return MemoryVectors()
+    if request.param == "weaviate":
+        found: WeaviateVectors = request.getfixturevalue("weaviate_vectors")
+        return found
     engine: AsyncEngine = request.getfixturevalue("emptied")
     return PostgresVectors(engine)
 
@@ -113,7 +117,7 @@ async def test_documents_come_back_as_they_were_stored(vectors: Vectors) -> None
     assert found.lexical is not None
     assert found.lexical > 0
     assert found.similarity == pytest.approx(1, abs=PRECISION)
-    assert await vectors.versions(["b", "a"]) == {"a": ("hash of a", MODEL)}
+    assert await vectors.versions(["b", "a"]) == {"a": (stored.content_hash, MODEL)}
     assert await vectors.urns() == {"a"}
     assert await vectors.count() == 1
 
@@ -344,8 +348,9 @@ async def test_vectors_of_another_model_are_never_compared(vectors: Vectors) -> 
     longer = np.ones(16, dtype=np.float32) / 4
     await vectors.upsert([entry(document(urn, "orders"), unit(1)) for urn in "abc"])
     assert urns(await vectors.search("", longer, "larger@16", ANY, 5)) == []
-    await vectors.upsert([entry(document("b", "orders"), longer, 2, "larger@16")])
-    await vectors.upsert([entry(document("c", "orders"), unit(1), 2, "other@8")])
+    larger, other = document("b", "orders", "b"), document("c", "orders", "c")
+    await vectors.upsert([entry(larger, longer, 2, "larger@16")])
+    await vectors.upsert([entry(other, unit(1), 2, "other@8")])
     assert urns(await vectors.search("", unit(1), MODEL, ANY, 5)) == ["a"]
     assert urns(await vectors.search("", longer, "larger@16", ANY, 5)) == ["b"]
     by_words = await vectors.search("orders", unit(1), "other@8", ANY, 5)
@@ -355,7 +360,7 @@ async def test_vectors_of_another_model_are_never_compared(vectors: Vectors) -> 
         ("c", False),
     ]
     assert await vectors.neighbours(["a", "b", "c"], 5) == {"a": [], "b": [], "c": []}
-    assert (await vectors.versions(["b"]))["b"] == ("hash of b", "larger@16")
+    assert (await vectors.versions(["b"]))["b"] == (larger.content_hash, "larger@16")
 
 
 async def test_neighbours_are_the_most_similar_others(vectors: Vectors) -> None:
@@ -424,10 +429,17 @@ def scores(candidates: Sequence[Candidate], name: str) -> Mapping[str, float]:
     return {c.urn: s for c in candidates if (s := getattr(c, name)) is not None}
 
 
-def assert_best(found: Sequence[Candidate], everything: Sequence[Candidate], limit: int) -> None:
+TOLERANCES = {"lexical": 1e-6, "similarity": PRECISION, "column_similarity": PRECISION}
+
+
+def assert_best(
+    found: Sequence[Candidate],
+    everything: Sequence[Candidate],
+    limit: int,
+    tolerances: Mapping[str, float] = TOLERANCES,
+) -> None:
     """Hold what an index found to all the candidates there are, apart from ties."""
     best, plausible = set(), set()
-    tolerances = {"lexical": 1e-6, "similarity": PRECISION, "column_similarity": PRECISION}
     for name, tolerance in tolerances.items():
         known, given = scores(everything, name), scores(found, name)
         assert given == pytest.approx(
@@ -442,21 +454,34 @@ def assert_best(found: Sequence[Candidate], everything: Sequence[Candidate], lim
     assert urns(found) == sorted(urns(found))
 
 
+@pytest.fixture(params=["postgres", "weaviate"])
+def real(request: pytest.FixtureRequest) -> Vectors:
+    if request.param == "weaviate":
+        found: WeaviateVectors = request.getfixturevalue("weaviate_vectors")
+        return found
+    return PostgresVectors(request.getfixturevalue("emptied"))
+
+
 @pytest.mark.parametrize("seed", range(8))
-async def test_both_indexes_answer_alike(emptied: AsyncEngine, seed: int) -> None:
+async def test_all_indexes_answer_alike(real: Vectors, seed: int) -> None:
     """After any history of changes, so that the statistics behind the scores are the same too."""
     chance = random.Random(seed)
-    memory, postgres = MemoryVectors(), PostgresVectors(emptied)
+    memory = MemoryVectors()
     for round_ in range(4):
         entries = catalogue(10 * seed + round_, 90)
         gone = {f"urn{chance.randrange(300):03}": chance.randint(1, 4) for _ in range(60)}
-        for index in (memory, postgres):
+        for index in (memory, real):
             await index.upsert(entries)
             await index.delete(gone)
+    tolerances = TOLERANCES
+    if isinstance(real, WeaviateVectors):
+        # Its mean length of a document leaves out those without words, and vectors of eight
+        # numbers in eight bits each are not precise.
+        tolerances = {"lexical": 0.03, "similarity": 0.01, "column_similarity": 0.01}
     everyone = sorted(await memory.urns())
-    assert sorted(await postgres.urns()) == everyone
-    assert await postgres.count() == await memory.count()
-    assert await postgres.versions(everyone) == await memory.versions(everyone)
+    assert sorted(await real.urns()) == everyone
+    assert await real.count() == await memory.count()
+    assert await real.versions(everyone) == await memory.versions(everyone)
     for filters in (
         ANY,
         SearchFilters(platforms=("p1",)),
@@ -470,11 +495,11 @@ async def test_both_indexes_answer_alike(emptied: AsyncEngine, seed: int) -> Non
         ):
             ask = (question, asked, MODEL, filters)
             everything = await memory.search(*ask, 1000)
-            found = await postgres.search(*ask, limit)
-            assert_best(found, everything, limit)
+            found = await real.search(*ask, limit)
+            assert_best(found, everything, limit, tolerances)
             attributes = {candidate.urn: candidate.attributes for candidate in everything}
             assert all(c.attributes == attributes[c.urn] for c in found)
-    near, expected = await postgres.neighbours(everyone, 5), await memory.neighbours(everyone, 5)
+    near, expected = await real.neighbours(everyone, 5), await memory.neighbours(everyone, 5)
     assert near.keys() == expected.keys()
     for urn, others in expected.items():
         assert [n.similarity for n in near[urn]] == pytest.approx(

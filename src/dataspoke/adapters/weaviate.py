@@ -82,17 +82,8 @@ _PAGE = 1000
 # Weaviate's own bound of an answer, by default.
 _MOST = 10_000
 _NEIGHBOURS_AT_ONCE = 8
-# Words are stored once for each occurrence, so weights have to be whole numbers; with halves of
-# them for units no weight in use is rounded. BM25 saturates in the same units.
-_UNITS = 2
-# Of pgvector's default, m = 16, Weaviate counts 2 m at the lowest level too.
-_INDEX = Configure.VectorIndex.hnsw(
-    distance_metric=VectorDistances.DOT,
-    max_connections=16,
-    ef_construction=96,
-    ef=160,
-    quantizer=Configure.VectorIndex.Quantizer.none(),
-)
+# Further than two vectors of unit length can be.
+_NOWHERE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +217,13 @@ class WeaviateVectors:
                     _text(name, filterable=True, array=name[-1] == "s")
                     for name in _FILTERED.values()
                 ),
-                _text("model", filterable=True),
+                _text("model"),
                 _text("urn"),
                 _text("content_hash"),
                 _text("attributes"),
                 _text("codes"),
                 _text("document"),
+                Property(name="embedded", data_type=DataType.BOOL, index_filterable=True),
                 Property(
                     name="version",
                     data_type=DataType.INT,
@@ -240,11 +232,11 @@ class WeaviateVectors:
                 ),
             ],
             inverted_index_config=Configure.inverted_index(
-                bm25_k1=K1 * _UNITS, bm25_b=B, stopwords_preset=StopwordsPreset.NONE
+                bm25_k1=K1, bm25_b=B, stopwords_preset=StopwordsPreset.NONE
             ),
             vector_config=[
-                Configure.Vectors.self_provided(name=_DATASET, vector_index_config=_INDEX),
-                Configure.MultiVectors.self_provided(name=_COLUMNS, vector_index_config=_INDEX),
+                Configure.Vectors.self_provided(name=_DATASET, vector_index_config=_hnsw()),
+                Configure.MultiVectors.self_provided(name=_COLUMNS, vector_index_config=_hnsw()),
             ],
             multi_tenancy_config=multi_tenancy,
         )
@@ -271,17 +263,14 @@ class WeaviateVectors:
             if entry.group_vectors:
                 vectors[_COLUMNS] = [vector.tolist() for vector in entry.group_vectors]
         properties = {
-            "words": " ".join(
-                term
-                for term, frequency in frequencies(document).items()
-                for _ in range(max(1, round(frequency * _UNITS)))
-            ),
+            "words": _words(document),
             **{
                 name: _encodable(value)
                 for name in _FILTERED.values()
                 if (value := getattr(attributes, name))
             },
             "model": model if vectors else "",
+            "embedded": bool(vectors),
             "urn": _encodable(document.urn),
             "version": entry.version,
             "content_hash": document.content_hash,
@@ -300,7 +289,7 @@ class WeaviateVectors:
             return
         stored = await self._count(layout.served)
         for name in others:
-            with_vectors = Filter.by_property("model").not_equal("")
+            with_vectors = Filter.by_property("embedded").equal(True)
             if await self._count(name, with_vectors) < stored:
                 continue
             await self._client.alias.update(
@@ -458,9 +447,11 @@ class WeaviateVectors:
                 return_properties=["attributes", "codes"],
                 return_metadata=MetadataQuery(distance=True),
             )
-            count = len(answer.objects)
+            # With a filter it also gives what passes and has no column groups, at no distance.
+            near = [one for one in answer.objects if (one.metadata.distance or 0) < _NOWHERE]
+            count = len(near)
             if count >= limit or count == before or groups >= _MOST:
-                return _Found.of(answer.objects[:limit], lambda one: _cosine(one.distance))
+                return _Found.of(near[:limit], lambda one: _cosine(one.distance))
             groups, before = groups * 4, count
 
     async def _codes_of(self, name: str, ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
@@ -600,6 +591,15 @@ class _Similarity:
     group: int | None
 
 
+def _words(document: Document) -> str:
+    """Return a document's terms, each as often as it counts: BM25 over them is our BM25F."""
+    return " ".join(
+        term
+        for term, frequency in frequencies(document).items()
+        for _ in range(max(1, round(frequency)))
+    )
+
+
 def _codes(vectors: Sequence[Vector]) -> str:
     """Return vectors in 8 bits a number, each with its scale before, as text.
 
@@ -647,6 +647,16 @@ def _id(urn: str) -> uuid.UUID:
 def _pages(ids: Sequence[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
     for start in range(0, len(ids), _PAGE):
         yield list(ids[start : start + _PAGE])
+
+
+def _hnsw() -> Any:
+    return Configure.VectorIndex.hnsw(
+        distance_metric=VectorDistances.DOT,
+        max_connections=16,
+        ef_construction=96,
+        ef=160,
+        quantizer=Configure.VectorIndex.Quantizer.none(),
+    )
 
 
 def _text(

@@ -112,7 +112,7 @@ class Weaviate:
         self._program = program()
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self._key = self._keep_key()
+        self.key = self._keep_key()
         self._end_leftover()
         self.port, self.grpc_port, self._gossip, self._raft = _distinct_ports()
         self.child = self.start()
@@ -123,12 +123,15 @@ class Weaviate:
             "PERSISTENCE_DATA_PATH": str(self._directory.resolve() / "data"),
             "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "false",
             "AUTHENTICATION_APIKEY_ENABLED": "true",
-            "AUTHENTICATION_APIKEY_ALLOWED_KEYS": self._key,
+            "AUTHENTICATION_APIKEY_ALLOWED_KEYS": self.key,
             "AUTHENTICATION_APIKEY_USERS": _USER,
             "DEFAULT_VECTORIZER_MODULE": "none",
             "ENABLE_MODULES": "",
             "DISABLE_TELEMETRY": "true",
             "GO_PROFILING_DISABLE": "true",
+            # For BM25 to be right about what has just been written: see docs/weaviate.md.
+            "BLOCKMAX_WAND_PER_SEGMENT_LIMIT": "300",
+            "PERSISTENCE_MEMTABLES_FLUSH_DIRTY_AFTER_SECONDS": "5",
             "GRPC_PORT": str(self.grpc_port),
             "LOG_LEVEL": "warning",
             # A cluster of one. It would take the machine's first address, be that IPv6 or none.
@@ -140,7 +143,7 @@ class Weaviate:
             "CLUSTER_GOSSIP_BIND_PORT": str(self._gossip),
             "CLUSTER_DATA_BIND_PORT": str(self._gossip + 1),
             "CLUSTER_BASIC_AUTH_USERNAME": _USER,
-            "CLUSTER_BASIC_AUTH_PASSWORD": self._key,
+            "CLUSTER_BASIC_AUTH_PASSWORD": self.key,
             "RAFT_ADDR": "127.0.0.1",
             "RAFT_PORT": str(self._raft),
             "RAFT_INTERNAL_RPC_PORT": str(self._raft + 1),
@@ -165,15 +168,6 @@ class Weaviate:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The settings by which DataSpoke uses this server, as environment variables."""
-        return {
-            "DATASPOKE_VECTORS__URL": self.url,
-            "DATASPOKE_VECTORS__GRPC_PORT": str(self.grpc_port),
-            "DATASPOKE_VECTORS__API_KEY": self._key,
-        }
 
     def stop(self) -> None:
         """End it, once what it holds in memory is written."""
