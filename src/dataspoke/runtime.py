@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dataspoke.adapters.arq import ArqQueue
 from dataspoke.adapters.datahub.hub import DataHub
@@ -17,6 +19,7 @@ from dataspoke.adapters.notifiers.channels import open_channels
 from dataspoke.adapters.postgres import migrate
 from dataspoke.adapters.postgres.engine import create_engine
 from dataspoke.adapters.postgres.jobs import PostgresJobs
+from dataspoke.adapters.postgres.locks import advisory_lock
 from dataspoke.adapters.postgres.store import PostgresStore
 from dataspoke.adapters.postgres.vectors import PostgresVectors
 from dataspoke.adapters.process_pool import ProcessPool
@@ -45,13 +48,15 @@ from dataspoke.quality.runs import RunService
 from dataspoke.quality.service import QualityService
 from dataspoke.quality.sla.service import SlaService
 from dataspoke.retention import RetentionService
-from dataspoke.settings import EmbedderSettings, Settings
+from dataspoke.settings import EmbedderSettings, Settings, VectorsSettings
 from dataspoke.status import StatusService
 
 _log = logging.getLogger(__name__)
 
 _PROBE_TIMEOUT = timedelta(seconds=3)
 _EMBEDDING_TIMEOUT_S = 30.0
+# Held by whoever changes the index in Weaviate; any number of our own.
+_WRITING_VECTORS = 7_366_111_004
 # Slow to import, and needed by every scan.
 _MODELS = ("dataspoke.quality.detectors", "prophet")
 
@@ -107,7 +112,8 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.store)
         stack.push_async_callback(engine.dispose)
-        store, jobs, vectors = PostgresStore(engine), PostgresJobs(engine), PostgresVectors(engine)
+        store, jobs = PostgresStore(engine), PostgresJobs(engine)
+        vectors = await _vectors(settings.vectors, engine, stack)
         hub = await stack.enter_async_context(DataHub.open(settings.hub))
         changes = None
         if settings.events.kind == "kafka":
@@ -181,6 +187,18 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             operations=StatusService(hub, store, jobs, vectors, probes, _PROBE_TIMEOUT),
             retention=RetentionService(store, settings.retention),
         )
+
+
+async def _vectors(
+    settings: VectorsSettings, engine: AsyncEngine, stack: AsyncExitStack
+) -> Vectors:
+    if settings.url is None:
+        return PostgresVectors(engine)
+    # Half a second to import, for those only who use it.
+    from dataspoke.adapters.weaviate import WeaviateVectors
+
+    lock = partial(advisory_lock, engine, _WRITING_VECTORS)
+    return await stack.enter_async_context(WeaviateVectors(settings, lock))
 
 
 async def _embedder(settings: EmbedderSettings, stack: AsyncExitStack) -> Embedder | None:

@@ -1,9 +1,10 @@
 """The Vectors port on Weaviate: BM25 over terms of our own, named vectors for meaning.
 
-Each embedding model has a collection of its own, with one object per dataset: all its words, its
-vector ``dataset``, and ``columns``, a multi-vector of its column groups of which the nearest
-counts. One collection is served; the alias names it. Another model's fills beside it, gets every
-change too, and is served once it lacks nothing; then the former is deleted.
+Each embedding model has a collection of its own, with one object per dataset: all its words and
+the vector ``dataset``. Beside it is one with an object per column group, with the vector
+``columns``: it only leads to datasets, as BM25 counts every object of a collection. One model's
+collection is served; the alias names it. Another model's fills beside it, gets every change too,
+and is served once it lacks nothing; then the former is deleted.
 """
 
 import asyncio
@@ -79,11 +80,11 @@ _FILTERED = {
 # How long another process may have switched, or made a collection, unnoticed.
 _LAYOUT_TTL_S = 5.0
 _PAGE = 1000
+# What is read of each object that is found.
+_CANDIDATE = ("attributes", "codes")
 # Weaviate's own bound of an answer, by default.
 _MOST = 10_000
 _NEIGHBOURS_AT_ONCE = 8
-# Further than two vectors of unit length can be.
-_NOWHERE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class _Stored:
     version: int
     content_hash: str
     model: str | None
+    groups: int
 
 
 class WeaviateVectors:
@@ -151,7 +153,7 @@ class WeaviateVectors:
                 if all(of[urn].version <= entry.version for of in stored.values() if urn in of)
             ]
             for name, of in stored.items():
-                await self._insert(name, [e for e in wanted if self._belongs(e, name, of)])
+                await self._replace(name, [e for e in wanted if self._belongs(e, name, of)], of)
             await self._switch_where_complete(layout)
 
     def _belongs(self, entry: Entry, name: str, stored: Mapping[str, _Stored]) -> bool:
@@ -169,16 +171,20 @@ class WeaviateVectors:
             return
         async with self._writing() as layout:
             stored = [await self._stored(name, list(versions)) for name in layout.names]
-            gone = [
-                _id(urn)
+            urns = [
+                urn
                 for urn, version in versions.items()
                 if all(of[urn].version <= version for of in stored if urn in of)
             ]
+            gone = [_id(urn) for urn in urns]
+            gone_groups = [
+                _id(urn, number)
+                for urn in urns
+                for number in range(max((of[urn].groups for of in stored if urn in of), default=0))
+            ]
             for name in layout.names:
-                for ids in _pages(gone):
-                    await self._collection(name).data.delete_many(
-                        where=Filter.by_id().contains_any(ids)
-                    )
+                await self._remove(name, gone)
+                await self._remove(_columns_of(name), gone_groups)
             await self._switch_where_complete(layout)
 
     @asynccontextmanager
@@ -209,78 +215,69 @@ class WeaviateVectors:
         multi_tenancy = None
         if self._settings.tenant:
             multi_tenancy = Configure.multi_tenancy(enabled=True, auto_tenant_creation=True)
+        filtered = [_text(of, filterable=True, array=of.endswith("s")) for of in _FILTERED.values()]
+        # First what is not looked for, so that one that is there is whole.
+        await self._client.collections.create(
+            _columns_of(name),
+            properties=[*filtered, _text("dataset")],
+            vector_config=_vector(_COLUMNS),
+            multi_tenancy_config=multi_tenancy,
+        )
         await self._client.collections.create(
             name,
             properties=[
+                *filtered,
                 _text("words", searchable=True),
-                *(
-                    _text(name, filterable=True, array=name[-1] == "s")
-                    for name in _FILTERED.values()
-                ),
-                _text("model"),
-                _text("urn"),
-                _text("content_hash"),
-                _text("attributes"),
-                _text("codes"),
-                _text("document"),
+                *(_text(of) for of in ("urn", "content_hash", "model")),
+                *(_text(of) for of in ("attributes", "codes", "document")),
+                _number("version"),
+                _number("groups"),
                 Property(name="embedded", data_type=DataType.BOOL, index_filterable=True),
-                Property(
-                    name="version",
-                    data_type=DataType.INT,
-                    index_filterable=False,
-                    index_searchable=False,
-                ),
             ],
             inverted_index_config=Configure.inverted_index(
                 bm25_k1=K1, bm25_b=B, stopwords_preset=StopwordsPreset.NONE
             ),
-            vector_config=[
-                Configure.Vectors.self_provided(name=_DATASET, vector_index_config=_hnsw()),
-                Configure.MultiVectors.self_provided(name=_COLUMNS, vector_index_config=_hnsw()),
-            ],
+            vector_config=_vector(_DATASET),
             multi_tenancy_config=multi_tenancy,
         )
 
-    async def _insert(self, name: str, entries: Sequence[Entry]) -> None:
-        if not entries:
+    async def _replace(
+        self, name: str, entries: Sequence[Entry], stored: Mapping[str, _Stored]
+    ) -> None:
+        """Store these in place of what is stored of them.
+
+        Column groups come first: a document that is stored has them all. Those too many do no
+        harm, as a document tells itself how near its groups are.
+        """
+        objects, groups, surplus = [], [], []
+        for entry in entries:
+            urn = entry.document.urn
+            vectors: tuple[Vector, ...] = ()
+            if entry.vector is not None and entry.model and self._name(entry.model) == name:
+                vectors = (entry.vector, *entry.group_vectors)
+            objects.append(_dataset_object(entry, vectors))
+            groups += [
+                _group_object(entry, number, vector) for number, vector in enumerate(vectors[1:])
+            ]
+            before = stored[urn].groups if urn in stored else 0
+            surplus += [_id(urn, number) for number in range(len(vectors[1:]), before)]
+        await self._insert(_columns_of(name), groups)
+        await self._insert(name, objects)
+        await self._remove(_columns_of(name), surplus)
+
+    async def _insert(self, name: str, objects: "Sequence[DataObject[Any, None]]") -> None:
+        if not objects:
             return
-        objects = [self._object(entry, name) for entry in entries]
         result = await self._collection(name).data.insert_many(objects)
         if result.has_errors:
             reason = next(iter(result.errors.values())).message
             raise DependencyRejected(
-                _PORT,
-                f"Weaviate refused {len(result.errors)} of {len(objects)} documents: {reason}",
+                _PORT, f"Weaviate refused {len(result.errors)} of {len(objects)} objects: {reason}"
             )
 
-    def _object(self, entry: Entry, name: str) -> "DataObject[Any, None]":
-        document = entry.document
-        attributes = document.attributes
-        vectors: dict[str, Any] = {}
-        model = entry.model
-        if entry.vector is not None and model is not None and self._name(model) == name:
-            vectors[_DATASET] = entry.vector.tolist()
-            if entry.group_vectors:
-                vectors[_COLUMNS] = [vector.tolist() for vector in entry.group_vectors]
-        properties = {
-            "words": _words(document),
-            **{
-                name: _encodable(value)
-                for name in _FILTERED.values()
-                if (value := getattr(attributes, name))
-            },
-            "model": model if vectors else "",
-            "embedded": bool(vectors),
-            "urn": _encodable(document.urn),
-            "version": entry.version,
-            "content_hash": document.content_hash,
-            "attributes": json.dumps([document.urn, *astuple(attributes)]),
-            "codes": _codes([entry.vector, *entry.group_vectors])
-            if vectors and entry.vector is not None
-            else "",
-            "document": b64encode(zlib.compress(json.dumps(asdict(document)).encode())).decode(),
-        }
-        return DataObject(uuid=_id(document.urn), properties=properties, vector=vectors or None)
+    async def _remove(self, name: str, ids: Sequence[uuid.UUID]) -> None:
+        for page in _pages(ids):
+            await self._collection(name).data.delete_many(where=Filter.by_id().contains_any(page))
 
     async def _switch_where_complete(self, layout: _Layout) -> None:
         """Serve another model's collection once it has vectors of all that the served one holds."""
@@ -296,7 +293,7 @@ class WeaviateVectors:
                 alias_name=self._settings.collection, new_target_collection=name
             )
             for former in layout.names - {name}:
-                await self._client.collections.delete(former)
+                await self._client.collections.delete([former, _columns_of(former)])
             await self._read_layout()
             return
 
@@ -335,16 +332,28 @@ class WeaviateVectors:
 
     async def entries(self, urns: Sequence[str]) -> Mapping[str, Entry]:
         async with self._reading() as layout:
-            found: dict[str, Entry] = {}
-            wanted = ["document", "model", "version"]
-            for name in sorted(layout.names, key=lambda name: name != layout.served):
-                for one in await self._fetch(name, urns, wanted, vectors=True):
-                    entry = _entry(one.properties, one.vector)
-                    known = found.get(entry.document.urn)
-                    rank = (entry.version, entry.model is not None)
-                    if known is None or (known.version, known.model is not None) <= rank:
-                        found[entry.document.urn] = entry
-            return found
+            found: dict[str, tuple[tuple[int, bool, bool], Entry]] = {}
+            wanted = ["document", "model", "version", "groups"]
+            for name in layout.names:
+                stored = await self._fetch(name, urns, wanted, vectors=True)
+                groups = [
+                    _id(_document(one.properties["document"]).urn, number)
+                    for one in stored
+                    for number in range(int(one.properties["groups"]))
+                ]
+                vectors: dict[uuid.UUID, Any] = {}
+                for page in _pages(groups):
+                    answer = await self._collection(_columns_of(name)).query.fetch_objects_by_ids(
+                        page, limit=len(page), return_properties=[], include_vector=True
+                    )
+                    vectors.update((one.uuid, one.vector[_COLUMNS]) for one in answer.objects)
+                for one in stored:
+                    entry = _entry(one, vectors)
+                    rank = (entry.version, entry.model is not None, name != layout.served)
+                    urn = entry.document.urn
+                    if urn not in found or found[urn][0] < rank:
+                        found[urn] = (rank, entry)
+            return {urn: entry for urn, (_, entry) in found.items()}
 
     async def search(
         self,
@@ -366,42 +375,40 @@ class WeaviateVectors:
                 self._by_vector(near, vector, condition, limit),
                 self._by_columns(near, vector, condition, limit),
             )
-            found = lexical.found | similar.found | columns.found
+            ids = lexical.scores.keys() | similar.scores.keys() | set(columns)
+            known = similar.found if words != near else lexical.found | similar.found
             # Who was not among the best by words has a rank too, unless all that match were.
-            unranked = [id_ for id_ in found if id_ not in lexical.scores]
-            full = len(lexical.scores) >= limit
-            further = asyncio.create_task(
-                self._by_words(words, asked, Filter.by_id().contains_any(unranked), len(unranked))
-                if full and unranked
-                else _nothing()
+            unranked = [one for one in ids if one not in lexical.scores]
+            further, looked_up = await asyncio.gather(
+                self._ranks(words if len(lexical.scores) >= limit else None, asked, unranked),
+                self._look_up(near, [one for one in ids if one not in known]),
             )
-            try:
-                if near is None or words in (near, None):
-                    codes: Mapping[uuid.UUID, str] = {id_: one[1] for id_, one in found.items()}
-                else:
-                    codes = await self._codes_of(near, list(found))
-                meant = {} if vector is None else _similarities(codes, vector)
-                ranks = lexical.scores | (await further).scores
-            finally:
-                further.cancel()
+        held = known | looked_up
+        meant = {} if vector is None else _similarities(held, vector)
+        ranks = lexical.scores | further
         candidates = []
-        for id_, (attributes, _) in found.items():
+        for id_, (attributes, _) in (lexical.found | held).items():
             urn, *values = json.loads(attributes)
-            by_codes = meant.get(id_)
+            nearness = meant.get(id_, _UNKNOWN)
             candidates.append(
                 Candidate(
                     urn,
                     _attributes(values),
                     ranks.get(id_),
-                    similar.scores.get(id_, None if by_codes is None else by_codes.similarity),
-                    columns.scores.get(id_, None if by_codes is None else by_codes.columns),
-                    None if by_codes is None else by_codes.group,
+                    similar.scores.get(id_, nearness.similarity),
+                    nearness.columns,
+                    nearness.group,
                 )
             )
         return sorted(candidates, key=lambda candidate: candidate.urn)
 
     async def _by_words(
-        self, name: str | None, asked: str, condition: Condition | None, limit: int
+        self,
+        name: str | None,
+        asked: str,
+        condition: Condition | None,
+        limit: int,
+        properties: Sequence[str] = _CANDIDATE,
     ) -> "_Found":
         if name is None:
             return _Found({}, {})
@@ -410,7 +417,7 @@ class WeaviateVectors:
             query_properties=["words"],
             filters=condition,
             limit=limit,
-            return_properties=["attributes", "codes"],
+            return_properties=list(properties),
             return_metadata=MetadataQuery(score=True),
         )
         # Weaviate leaves out the constant factor k1 + 1.
@@ -426,41 +433,51 @@ class WeaviateVectors:
             target_vector=_DATASET,
             filters=condition,
             limit=limit,
-            return_properties=["attributes", "codes"],
+            return_properties=list(_CANDIDATE),
             return_metadata=MetadataQuery(distance=True),
         )
         return _Found.of(answer.objects, lambda one: _cosine(one.distance))
 
     async def _by_columns(
         self, name: str | None, vector: Vector | None, condition: Condition | None, limit: int
-    ) -> "_Found":
+    ) -> Sequence[uuid.UUID]:
+        """Return the datasets of the nearest column groups, ``limit`` of them."""
         if name is None or vector is None:
-            return _Found({}, {})
-        # Weaviate looks for so many groups, of which several may be of one dataset.
-        groups, before = limit, -1
+            return []
+        # Several of the nearest may be of one dataset.
+        groups = min(2 * limit, _MOST)
         while True:
-            answer = await self._collection(name).query.near_vector(
-                [vector.tolist()],
+            answer = await self._collection(_columns_of(name)).query.near_vector(
+                vector.tolist(),
                 target_vector=_COLUMNS,
                 filters=condition,
-                limit=min(groups, _MOST),
-                return_properties=["attributes", "codes"],
-                return_metadata=MetadataQuery(distance=True),
+                limit=groups,
+                return_properties=["dataset"],
             )
-            # With a filter it also gives what passes and has no column groups, at no distance.
-            near = [one for one in answer.objects if (one.metadata.distance or 0) < _NOWHERE]
-            count = len(near)
-            if count >= limit or count == before or groups >= _MOST:
-                return _Found.of(near[:limit], lambda one: _cosine(one.distance))
-            groups, before = groups * 4, count
+            found = list(dict.fromkeys(one.properties["dataset"] for one in answer.objects))
+            if len(found) >= limit or len(answer.objects) < groups or groups == _MOST:
+                return [uuid.UUID(one) for one in found[:limit]]
+            groups = min(4 * groups, _MOST)
 
-    async def _codes_of(self, name: str, ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID, str]:
-        found: dict[uuid.UUID, str] = {}
-        for page in _pages(ids):
-            answer = await self._collection(name).query.fetch_objects_by_ids(
-                page, limit=len(page), return_properties=["codes"]
+    async def _ranks(
+        self, name: str | None, asked: str, ids: Sequence[uuid.UUID]
+    ) -> dict[uuid.UUID, float]:
+        """Return the ranks by words of those of these that have one."""
+        ranks: dict[uuid.UUID, float] = {}
+        for page in _pages(ids if name is not None else []):
+            among = Filter.by_id().contains_any(page)
+            ranks.update((await self._by_words(name, asked, among, len(page), [])).scores)
+        return ranks
+
+    async def _look_up(
+        self, name: str | None, ids: Sequence[uuid.UUID]
+    ) -> dict[uuid.UUID, tuple[str, str]]:
+        found: dict[uuid.UUID, tuple[str, str]] = {}
+        for page in _pages(ids if name is not None else []):
+            answer = await self._collection(name or "").query.fetch_objects_by_ids(
+                page, limit=len(page), return_properties=list(_CANDIDATE)
             )
-            found.update((one.uuid, str(one.properties["codes"])) for one in answer.objects)
+            found.update(_Found.of(answer.objects).found)
         return found
 
     async def neighbours(
@@ -521,7 +538,9 @@ class WeaviateVectors:
         alias = await self._client.alias.get(alias_name=self._settings.collection)
         listed = await self._client.collections.list_all(simple=True)
         self._layout_cache = _Layout(
-            frozenset(name for name in listed if name.startswith(own)),
+            frozenset(
+                name for name in listed if name.startswith(own) and _columns_of(name) in listed
+            ),
             None if alias is None else alias.collection,
             time.monotonic(),
         )
@@ -538,13 +557,14 @@ class WeaviateVectors:
         return collection
 
     async def _stored(self, name: str, urns: Sequence[str]) -> Mapping[str, _Stored]:
-        wanted = ["urn", "version", "content_hash", "model"]
+        wanted = ["version", "content_hash", "model", "groups"]
         by_id = {_id(urn): urn for urn in urns}
         return {
             by_id[one.uuid]: _Stored(
                 int(one.properties["version"]),
                 str(one.properties["content_hash"]),
                 str(one.properties["model"]) or None,
+                int(one.properties["groups"]),
             )
             for one in await self._fetch(name, urns, wanted)
         }
@@ -573,22 +593,60 @@ class _Found:
     scores: dict[uuid.UUID, float]
 
     @classmethod
-    def of(cls, objects: Sequence[Any], score: Callable[[Any], float]) -> Self:
+    def of(cls, objects: Sequence[Any], score: Callable[[Any], float] = lambda _: 0.0) -> Self:
         return cls(
-            {one.uuid: (one.properties["attributes"], one.properties["codes"]) for one in objects},
+            {
+                one.uuid: (one.properties["attributes"], one.properties["codes"])
+                for one in objects
+                if one.properties
+            },
             {one.uuid: score(one.metadata) for one in objects},
         )
 
 
-async def _nothing() -> _Found:
-    return _Found({}, {})
-
-
 @dataclass(frozen=True, slots=True)
-class _Similarity:
-    similarity: float
+class _Nearness:
+    similarity: float | None
     columns: float | None
     group: int | None
+
+
+_UNKNOWN = _Nearness(None, None, None)
+
+
+def _dataset_object(entry: Entry, vectors: Sequence[Vector]) -> "DataObject[Any, None]":
+    document = entry.document
+    return DataObject(
+        uuid=_id(document.urn),
+        properties={
+            **_filtered(document.attributes),
+            "words": _words(document),
+            "urn": _encodable(document.urn),
+            "content_hash": document.content_hash,
+            "model": entry.model if vectors else "",
+            "attributes": json.dumps([document.urn, *astuple(document.attributes)]),
+            "codes": _codes(vectors),
+            "document": b64encode(zlib.compress(json.dumps(asdict(document)).encode())).decode(),
+            "version": entry.version,
+            "groups": max(0, len(vectors) - 1),
+            "embedded": bool(vectors),
+        },
+        vector={_DATASET: vectors[0].tolist()} if vectors else None,
+    )
+
+
+def _group_object(entry: Entry, number: int, vector: Vector) -> "DataObject[Any, None]":
+    urn = entry.document.urn
+    return DataObject(
+        uuid=_id(urn, number),
+        properties={**_filtered(entry.document.attributes), "dataset": str(_id(urn))},
+        vector={_COLUMNS: vector.tolist()},
+    )
+
+
+def _filtered(attributes: Attributes) -> dict[str, Any]:
+    values = {name: getattr(attributes, name) for name in _FILTERED.values()}
+    return {name: _encodable(value) for name, value in values.items() if value}
 
 
 def _words(document: Document) -> str:
@@ -601,11 +659,13 @@ def _words(document: Document) -> str:
 
 
 def _codes(vectors: Sequence[Vector]) -> str:
-    """Return vectors in 8 bits a number, each with its scale before, as text.
+    """Return vectors in 8 bits a number, the scales of all before, as text; empty for none.
 
     Enough to tell which column group is the nearest, and how near is what was found by other
     ways; Weaviate's answers hold them at a tenth of the cost of the vectors themselves.
     """
+    if not vectors:
+        return ""
     rows = np.stack(vectors).astype(np.float32)
     scales = (np.abs(rows).max(axis=1) / 127).astype("<f4")
     whole = np.rint(rows / np.maximum(scales, 1e-12)[:, None]).astype(np.int8)
@@ -613,35 +673,35 @@ def _codes(vectors: Sequence[Vector]) -> str:
 
 
 def _similarities(
-    codes: Mapping[uuid.UUID, str], vector: Vector
-) -> Mapping[uuid.UUID, _Similarity]:
-    """Return how near each document's vectors are to ``vector``; those without are absent."""
-    packed = {id_: b64decode(text) for id_, text in codes.items() if text}
+    held: Mapping[uuid.UUID, tuple[str, str]], vector: Vector
+) -> Mapping[uuid.UUID, _Nearness]:
+    """Return how near the vectors of each document are to ``vector``; those without are absent."""
+    packed = {id_: b64decode(codes) for id_, (_, codes) in held.items() if codes}
     if not packed:
         return {}
-    dimensions = len(vector)
-    sizes = [len(data) // (dimensions + 4) for data in packed.values()]
-    scales = np.frombuffer(
-        b"".join(data[: 4 * size] for data, size in zip(packed.values(), sizes, strict=True)),
-        dtype="<f4",
-    )
-    rows = np.frombuffer(
-        b"".join(data[4 * size :] for data, size in zip(packed.values(), sizes, strict=True)),
-        dtype=np.int8,
-    ).reshape(-1, dimensions)
-    near = ((rows.astype(np.float32) @ vector) * scales).tolist()
+    sizes = [len(data) // (len(vector) + 4) for data in packed.values()]
+    pairs = list(zip(packed.values(), sizes, strict=True))
+    scales = np.frombuffer(b"".join(data[: 4 * size] for data, size in pairs), dtype="<f4")
+    rows = np.frombuffer(b"".join(data[4 * size :] for data, size in pairs), dtype=np.int8)
+    whole = rows.reshape(-1, len(vector)).astype(np.float32)
+    near = np.clip(whole @ vector * scales, -1, 1).tolist()
     found, start = {}, 0
     for id_, size in zip(packed, sizes, strict=True):
         own, *groups = near[start : start + size]
         best = max(groups, default=None)
-        group = None if best is None else groups.index(best)
-        found[id_] = _Similarity(_bounded(own), None if best is None else _bounded(best), group)
+        found[id_] = _Nearness(own, best, None if best is None else groups.index(best))
         start += size
     return found
 
 
-def _id(urn: str) -> uuid.UUID:
-    return uuid.uuid5(_NAMESPACE, _encodable(urn))
+def _id(urn: str, group: int | None = None) -> uuid.UUID:
+    """Return the id of a dataset's object, or of that of one of its column groups."""
+    own = uuid.uuid5(_NAMESPACE, _encodable(urn))
+    return own if group is None else uuid.uuid5(own, str(group))
+
+
+def _columns_of(name: str) -> str:
+    return f"{name}_columns"
 
 
 def _pages(ids: Sequence[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
@@ -649,13 +709,20 @@ def _pages(ids: Sequence[uuid.UUID]) -> Iterator[list[uuid.UUID]]:
         yield list(ids[start : start + _PAGE])
 
 
-def _hnsw() -> Any:
-    return Configure.VectorIndex.hnsw(
+def _vector(name: str) -> Any:
+    index = Configure.VectorIndex.hnsw(
         distance_metric=VectorDistances.DOT,
         max_connections=16,
         ef_construction=96,
         ef=160,
         quantizer=Configure.VectorIndex.Quantizer.none(),
+    )
+    return [Configure.Vectors.self_provided(name=name, vector_index_config=index)]
+
+
+def _number(name: str) -> Property:
+    return Property(
+        name=name, data_type=DataType.INT, index_filterable=False, index_searchable=False
     )
 
 
@@ -696,14 +763,16 @@ def _document(packed: Any) -> Document:
     return _DOCUMENT.validate_python(json.loads(zlib.decompress(b64decode(packed))))
 
 
-def _entry(properties: Mapping[str, Any], vectors: Mapping[str, Any]) -> Entry:
-    own = vectors.get(_DATASET)
+def _entry(stored: Any, groups: Mapping[uuid.UUID, Any]) -> Entry:
+    document = _document(stored.properties["document"])
+    own = stored.vector.get(_DATASET)
+    ids = [_id(document.urn, number) for number in range(int(stored.properties["groups"]))]
     return Entry(
-        _document(properties["document"]),
+        document,
         None if own is None else np.asarray(own, dtype=np.float32),
-        tuple(np.asarray(one, dtype=np.float32) for one in vectors.get(_COLUMNS, ())),
-        properties["model"] or None,
-        int(properties["version"]),
+        tuple(np.asarray(groups[id_], dtype=np.float32) for id_ in ids),
+        stored.properties["model"] or None,
+        int(stored.properties["version"]),
     )
 
 
