@@ -214,7 +214,7 @@ class WeaviateVectors:
     async def _create(self, name: str) -> None:
         multi_tenancy = None
         if self._settings.tenant:
-            multi_tenancy = Configure.multi_tenancy(enabled=True, auto_tenant_creation=True)
+            multi_tenancy = Configure.multi_tenancy(enabled=True)
         filtered = [_text(of, filterable=True, array=of.endswith("s")) for of in _FILTERED.values()]
         # First what is not looked for, so that one that is there is whole.
         await self._client.collections.create(
@@ -537,13 +537,17 @@ class WeaviateVectors:
         own = f"{self._settings.collection}_"
         alias = await self._client.alias.get(alias_name=self._settings.collection)
         listed = await self._client.collections.list_all(simple=True)
-        self._layout_cache = _Layout(
-            frozenset(
-                name for name in listed if name.startswith(own) and _columns_of(name) in listed
-            ),
-            None if alias is None else alias.collection,
-            time.monotonic(),
+        names = frozenset(
+            name for name in listed if name.startswith(own) and _columns_of(name) in listed
         )
+        if tenant := self._settings.tenant:
+            # One that is asked for and not there is an error.
+            for name in (*names, *map(_columns_of, names)):
+                tenants = self._client.collections.use(name).tenants
+                if not await tenants.exists(tenant):
+                    await tenants.create(tenant)
+        served = None if alias is None else alias.collection
+        self._layout_cache = _Layout(names, served, time.monotonic())
         return self._layout_cache
 
     def _name(self, model: str) -> str:
