@@ -5,10 +5,10 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 SHELL := /bin/bash
 
-.PHONY: setup install model kafka demo test check unit contract integration e2e schema supergraph bench lock docs
+.PHONY: setup install model kafka weaviate demo test check unit contract integration e2e schema supergraph bench lock docs
 
-# What a user needs: packages, the gateway, the sentence model; and the Kafka of the tests.
-setup: install gateway/node_modules/.installed model kafka
+# What a user needs: packages, the gateway, the sentence model; and what the tests need besides.
+setup: install gateway/node_modules/.installed model kafka weaviate
 
 # The packages are synchronised when the lock changed; the project itself each time, as a new file
 # is seen only then.
@@ -35,6 +35,9 @@ model: install
 
 kafka: install
 	@$(BIN)/python -m dataspoke.embedded.kafka
+
+weaviate: install
+	@$(BIN)/python -m dataspoke.embedded.weaviate
 
 demo: setup
 	@$(BIN)/dataspoke demo

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from dataspoke.embedded.weaviate import TUNING, VERSION
 from dataspoke.settings import Settings, described
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,22 @@ def test_it_sets_only_settings_that_exist() -> None:
 def test_the_server_for_agents_holds_no_secret() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     assert all(name.startswith("DATASPOKE_MCP__") for name in services["mcp"]["environment"])
+
+
+def test_it_searches_in_the_weaviate_that_the_tests_run() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    weaviate, ours = services["weaviate"], services["worker"]["environment"]
+    assert weaviate["image"].endswith(f":{VERSION}")
+    given = weaviate["environment"]
+    assert given["AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED"] == "false"
+    assert given["AUTHENTICATION_APIKEY_ALLOWED_KEYS"] == ours["DATASPOKE_VECTORS__API_KEY"]
+    assert ours["DATASPOKE_VECTORS__URL"] == "http://weaviate:8080"
+    assert given["PERSISTENCE_DATA_PATH"] in weaviate["volumes"][0]
+    assert "ports" not in weaviate
+    for name in ("subgraph", "worker"):
+        assert services[name]["depends_on"]["weaviate"] == {"condition": "service_healthy"}
+    # What search relies on is the same wherever it runs.
+    assert given.items() >= TUNING.items()
 
 
 def test_the_gateway_is_given_all_that_it_asks_for_in_production() -> None:

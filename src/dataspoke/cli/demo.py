@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -26,6 +26,7 @@ from dataspoke.cli.client import ask
 from dataspoke.embedded.child import free_port
 from dataspoke.embedded.gateway import requests_sent
 from dataspoke.embedded.stack import Paths, Stack, end_leftovers, write_private
+from dataspoke.embedded.weaviate import program
 from dataspoke.errors import ConfigurationError, Conflict, DependencyUnavailable
 from dataspoke.settings import Settings
 
@@ -87,6 +88,10 @@ def demo(
     port: Annotated[
         int | None, typer.Option(help="Port of the gateway; 4000 where it is free.")
     ] = None,
+    vectors: Annotated[
+        Literal["pgvector", "weaviate"],
+        typer.Option(help="Where the search index is; `make weaviate` builds the latter."),
+    ] = "pgvector",
 ) -> None:
     """Run DataSpoke with a stand-in for DataHub and servers of its own, and ask it one question.
 
@@ -101,7 +106,8 @@ def demo(
             directory = Path(made)
         try:
             stack.enter_context(_alone_in(directory))
-            _run(console, directory, input, port, stay=not smoke)
+            weaviate = vectors == "weaviate"
+            _run(console, directory, input, port, weaviate=weaviate, stay=not smoke)
         except KeyboardInterrupt:
             if smoke:
                 raise
@@ -109,7 +115,13 @@ def demo(
 
 
 def _run(
-    console: Console, directory: Path, source: Path | None, port: int | None, *, stay: bool
+    console: Console,
+    directory: Path,
+    source: Path | None,
+    port: int | None,
+    *,
+    weaviate: bool,
+    stay: bool,
 ) -> None:
     # The stand-in is loaded by the demo alone: other commands start without it.
     from dataspoke.cli.stand_in import fill, folder_of
@@ -118,13 +130,19 @@ def _run(
         raise ConfigurationError(
             f"Port {port} is taken: stop what listens there, or choose another."
         )
+    if weaviate:
+        program()  # before anything else is started
     _require_space(directory, _SPACE_TO_START)
     began = time.monotonic()
     folder = folder_of(directory, source)
     end_leftovers(folder)
     featured = fill(Paths(folder).hub, source, partial(console.print, highlight=False))
     query = _VERDICT.format(urn=json.dumps(featured))
-    stack = Stack(folder, lambda name: console.print(f"{name} ended and is started again."))
+    stack = Stack(
+        folder,
+        lambda name: console.print(f"{name} ended and is started again."),
+        weaviate=weaviate,
+    )
     announced = directory / "demo.json"
     announced.unlink(missing_ok=True)
     try:

@@ -164,8 +164,11 @@ async def _jobs(runtime: "Runtime", _: Settings) -> _Finding:
     return _Finding("jobs", _Verdict.OK, f"{waiting} open")
 
 
-async def _index(runtime: "Runtime", _: Settings) -> _Finding:
-    return _Finding("search index", _Verdict.OK, f"{await runtime.vectors.count()} datasets")
+async def _index(runtime: "Runtime", settings: Settings) -> _Finding:
+    url = settings.vectors.url
+    where = "PostgreSQL" if url is None else f"Weaviate at {url}"
+    count = await runtime.vectors.count()
+    return _Finding("search index", _Verdict.OK, f"{count} datasets in {where}")
 
 
 async def _redis(runtime: "Runtime", _: Settings) -> _Finding:

@@ -16,6 +16,7 @@ from dataspoke.embedded.gateway import Gateway
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.embedded.supervisor import Supervisor
 from dataspoke.embedded.valkey import Valkey
+from dataspoke.embedded.weaviate import Weaviate
 
 _START_TIMEOUT_S = 60
 _STOP_GRACE_S = 10
@@ -63,7 +64,11 @@ class Stack:
     holds a token for ``admin``, ``editor`` and ``viewer``.
     """
 
-    def __init__(self, directory: Path, on_restart: Callable[[str], None]) -> None:
+    def __init__(
+        self, directory: Path, on_restart: Callable[[str], None], *, weaviate: bool = False
+    ) -> None:
+        """With ``weaviate`` the search index is there, otherwise in PostgreSQL."""
+        self._with_weaviate = weaviate
         self.paths = Paths(directory)
         self.supervisor = Supervisor(on_restart)
         self.hub_url = f"http://127.0.0.1:{free_port()}"
@@ -101,6 +106,11 @@ class Stack:
             "DATASPOKE_REDIS__URL": valkey.url,
             "DATASPOKE_SUBGRAPH__PORT": self.subgraph_url.rpartition(":")[2],
         }
+        if self._with_weaviate:
+            on_start("Weaviate")
+            weaviate = Weaviate(self.paths.directory / "weaviate")
+            self._watch(weaviate.child, weaviate.start)
+            self._environment |= weaviate.environment
         on_start("tables")
         self._run_to_end("migrations", "db", "upgrade")
         on_start("stand-in hub")

@@ -21,6 +21,11 @@ from dataspoke.embedded.child import Child, free_port
 from dataspoke.errors import ConfigurationError, DependencyUnavailable
 
 VERSION = "1.35.2"
+# For BM25 to be right about what has just been written: see docs/weaviate.md.
+TUNING = {
+    "BLOCKMAX_WAND_PER_SEGMENT_LIMIT": "300",
+    "PERSISTENCE_MEMTABLES_FLUSH_DIRTY_AFTER_SECONDS": "5",
+}
 _MODULE = f"github.com/weaviate/weaviate/cmd/weaviate-server@v{VERSION}"
 _PROGRAM = "weaviate-server"
 # On two cores six minutes, with 1.8 GB of modules to fetch before.
@@ -129,9 +134,7 @@ class Weaviate:
             "ENABLE_MODULES": "",
             "DISABLE_TELEMETRY": "true",
             "GO_PROFILING_DISABLE": "true",
-            # For BM25 to be right about what has just been written: see docs/weaviate.md.
-            "BLOCKMAX_WAND_PER_SEGMENT_LIMIT": "300",
-            "PERSISTENCE_MEMTABLES_FLUSH_DIRTY_AFTER_SECONDS": "5",
+            **TUNING,
             "GRPC_PORT": str(self.grpc_port),
             "LOG_LEVEL": "warning",
             # A cluster of one. It would take the machine's first address, be that IPv6 or none.
@@ -168,6 +171,15 @@ class Weaviate:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings by which DataSpoke uses this server, as environment variables."""
+        return {
+            "DATASPOKE_VECTORS__URL": self.url,
+            "DATASPOKE_VECTORS__GRPC_PORT": str(self.grpc_port),
+            "DATASPOKE_VECTORS__API_KEY": self.key,
+        }
 
     def stop(self) -> None:
         """End it, once what it holds in memory is written."""
