@@ -39,6 +39,8 @@ from dataspoke.quality.model import Alert, DatasetQuality
 from dataspoke.urns import table_key
 
 _NOW = datetime(2026, 11, 24, tzinfo=UTC)
+# Above any version that indexing gives.
+_NEWEST = 2**40
 
 
 class Unjudged:
@@ -98,7 +100,10 @@ class Bench:
         async with self.store.transaction() as tx:
             await tx.save_snapshots(
                 {
-                    urn: (Snapshot(dataset, joins=found[urn].joins, filters=found[urn].filters), 99)
+                    urn: (
+                        Snapshot(dataset, joins=found[urn].joins, filters=found[urn].filters),
+                        _NEWEST,
+                    )
                     for urn, dataset in self.datasets.items()
                 }
             )

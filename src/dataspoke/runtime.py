@@ -31,6 +31,7 @@ from dataspoke.errors import ConfigurationError
 from dataspoke.health.service import HealthService
 from dataspoke.knowledge.context import ContextService
 from dataspoke.knowledge.indexing import IndexService
+from dataspoke.knowledge.personal import words_in
 from dataspoke.knowledge.search import SearchService
 from dataspoke.knowledge.verifier.service import VerifierService
 from dataspoke.ports.changes import ChangeLog
@@ -137,11 +138,11 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
         rules = RuleService(hub, store, warehouses, clock)
         quality = QualityService(hub, store, feed, compute, clock, rules, settings.quality)
         alerts = AlertService(hub, store, feed, clock, notifications)
+        personal_words = words_in(settings.verifier.personal_words)
         search = SearchService(hub, store, vectors, embedder, cache, settings.search)
         probes: dict[str, Callable[[], Awaitable[object]]] = {"redis": queue.ping}
         if changes is not None:
             probes["kafka"] = changes.ping
-        search = SearchService(hub, store, vectors, embedder, cache, settings.search)
         yield Runtime(
             hub=hub,
             changes=changes,
@@ -179,10 +180,17 @@ async def open_runtime(settings: Settings, *, computing: bool = False) -> AsyncI
             ),
             health=HealthService(hub, store, clock),
             index=IndexService(
-                hub, store, vectors, embedder, clock, settings.index.backfill_per_s, cache
+                hub,
+                store,
+                vectors,
+                embedder,
+                clock,
+                settings.index.backfill_per_s,
+                cache,
+                personal_words,
             ),
             search=search,
-            sql_contexts=ContextService(hub, store, search, quality, alerts, clock),
+            sql_contexts=ContextService(hub, store, search, quality, alerts, clock, personal_words),
             verifier=VerifierService(hub, store, cache, search, settings.verifier),
             operations=StatusService(hub, store, jobs, vectors, probes, _PROBE_TIMEOUT),
             retention=RetentionService(store, settings.retention),

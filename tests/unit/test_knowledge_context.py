@@ -28,6 +28,7 @@ from dataspoke.knowledge.model import (
     SearchPage,
     Snapshot,
 )
+from dataspoke.knowledge.personal import words_in
 from dataspoke.knowledge.prompt import Relevant, context_of, tokens_of
 from dataspoke.knowledge.sql_context import ContextJoin, SqlContext, WarningKind
 from dataspoke.ports.hub import Actor
@@ -134,7 +135,10 @@ def customers() -> Snapshot:
 
 
 def told(budget: int, question: str = "orders by country") -> SqlContext:
-    tables = [Relevant(orders(), 1.0), Relevant(customers(), 0.5)]
+    tables = [
+        Relevant(orders(), 1.0, personal=frozenset({"customer_id"})),
+        Relevant(customers(), 0.5),
+    ]
     return context_of(question, tables, known_joins(by_urn(orders(), customers())), budget)
 
 
@@ -305,7 +309,7 @@ def verdict(status: Status, *dimensions: tuple[Dimension, Status]) -> DatasetQua
             },
         ),
         (
-            {"description": "All.", "tags": ("urn:li:tag:PII",)},
+            {"description": "All.", "personal": True},
             [],
             None,
             {WarningKind.PERSONAL_DATA: "Holds personal data."},
@@ -313,9 +317,10 @@ def verdict(status: Status, *dimensions: tuple[Dimension, Status]) -> DatasetQua
     ],
 )
 def test_warnings_say_what_is_wrong(facts, alerts, judged, expected):
-    subject = snapshot(table("orders", "id", **facts))
+    personal = "personal" in facts
+    subject = snapshot(table("orders", "id", **{k: v for k, v in facts.items() if k != "personal"}))
 
-    found = list(warnings_of(subject, alerts, judged, replaceable=True, now=NOW))
+    found = list(warnings_of(subject, alerts, judged, replaceable=True, personal=personal, now=NOW))
 
     assert {warning.kind: warning.text for warning in found} == expected
     assert [warning.replacement for warning in found if warning.replacement] == (
@@ -424,6 +429,27 @@ async def test_nothing_is_told_of_what_the_caller_may_not_see():
     deprecated = context.tables[0].warnings[0]
     assert (deprecated.kind, deprecated.replacement) == (WarningKind.DEPRECATED, None)
     assert "public.new" not in context.text
+
+
+async def test_what_is_personal_is_said_in_the_words_of_the_installation():
+    world = World({urn("a"): 1.0})
+    labelled = Field("person", "number", tags=("urn:li:tag:Vertraulich",))
+    await world.know(snapshot(table("a", "a_id", labelled)))
+    (usual,) = (await world.ask()).tables
+    world.service = ContextService(
+        world.hub,
+        world.store,
+        world.found,
+        world.judged,
+        world.judged,
+        world.clock,
+        words_in(["streng Vertraulich"]),
+    )
+    (strict,) = (await world.ask()).tables
+
+    assert [column.personal for column in usual.columns] == [False, False]
+    assert [column.personal for column in strict.columns] == [False, True]
+    assert WarningKind.PERSONAL_DATA in [warning.kind for warning in strict.warnings]
 
 
 async def test_what_is_wrong_with_a_table_is_told_of_it():

@@ -9,7 +9,7 @@ from dataspoke.errors import InvalidInput
 from dataspoke.knowledge.dialects import dialect_of
 from dataspoke.knowledge.joining import bridges, known_joins
 from dataspoke.knowledge.model import SearchFilters, SearchPage, Snapshot
-from dataspoke.knowledge.personal import personal_columns
+from dataspoke.knowledge.personal import PERSONAL_WORDS, personal_columns
 from dataspoke.knowledge.prompt import Relevant, context_of
 from dataspoke.knowledge.sql_context import ContextWarning, SqlContext, WarningKind
 from dataspoke.ports.clock import Clock
@@ -74,13 +74,16 @@ class ContextService:
         quality: Quality,
         alerts: Alerts,
         clock: Clock,
+        personal_words: frozenset[str] = PERSONAL_WORDS,
     ) -> None:
+        """``personal_words`` mark the labels of personal data, in lower case."""
         self._hub = hub
         self._store = store
         self._search = search
         self._quality = quality
         self._alerts = alerts
         self._clock = clock
+        self._personal_words = personal_words
 
     async def context_for(
         self, actor: Actor, question: str, platform: str | None, token_budget: int
@@ -100,12 +103,16 @@ class ContextService:
         scores = _on_one_platform({hit.urn: hit.score for hit in page.hits})
         snapshots = await self._known(actor, scores)
         relevant = _relevant(scores, snapshots)
-        warnings = await self._warnings(actor, {urn: snapshots[urn] for urn in relevant})
+        shown = {urn: snapshots[urn] for urn in relevant}
+        personal = {
+            urn: personal_columns(each.dataset, self._personal_words) for urn, each in shown.items()
+        }
+        warnings = await self._warnings(actor, shown, personal)
         tables = [
-            Relevant(snapshots[urn], score, warnings.get(urn, ()), bridging=urn not in scores)
-            for urn, score in relevant.items()
+            Relevant(each, relevant[urn], warnings[urn], urn not in scores, personal[urn])
+            for urn, each in shown.items()
         ]
-        joins = known_joins({urn: snapshots[urn] for urn in relevant})
+        joins = known_joins(shown)
         return context_of(question, tables, joins, token_budget, page.notice)
 
     async def _known(self, actor: Actor, scores: Mapping[str, float]) -> dict[str, Snapshot]:
@@ -123,7 +130,10 @@ class ContextService:
         return {urn: each for urn, each in found.items() if not each.dataset.removed}
 
     async def _warnings(
-        self, actor: Actor, snapshots: Mapping[str, Snapshot]
+        self,
+        actor: Actor,
+        snapshots: Mapping[str, Snapshot],
+        personal: Mapping[str, frozenset[str]],
     ) -> Mapping[str, tuple[ContextWarning, ...]]:
         urns = list(snapshots)
         replacements = sorted({s.dataset.replacement or "" for s in snapshots.values()} - {""})
@@ -138,6 +148,7 @@ class ContextService:
                     alerts.get(urn, ()),
                     verdicts.get(urn),
                     replaceable=snapshot.dataset.replacement in visible,
+                    personal=bool(personal[urn]),
                     now=now,
                 )
             )
@@ -151,11 +162,13 @@ def warnings_of(
     verdict: DatasetQuality | None,
     *,
     replaceable: bool,
+    personal: bool,
     now: datetime,
 ) -> Iterator[ContextWarning]:
     """Yield what somebody who uses a dataset must know, the worst first.
 
-    ``replaceable`` tells whether its replacement may be named.
+    ``replaceable`` tells whether its replacement may be named, ``personal`` whether it holds
+    personal data.
     """
     dataset = snapshot.dataset
     if dataset.deprecated:
@@ -180,7 +193,7 @@ def warnings_of(
         yield ContextWarning(
             WarningKind.STALE, f"Not updated since {dataset.last_updated:%Y-%m-%d}."
         )
-    if personal_columns(dataset):
+    if personal:
         yield ContextWarning(WarningKind.PERSONAL_DATA, "Holds personal data.")
     if not dataset.description and not any(column.description for column in dataset.fields):
         yield ContextWarning(WarningKind.UNDOCUMENTED, "Nobody has described it.")

@@ -14,6 +14,7 @@ from dataspoke.errors import DependencyError
 from dataspoke.knowledge.documents import document_of
 from dataspoke.knowledge.model import Document, Snapshot, Vocabulary
 from dataspoke.knowledge.pages import forget_pages
+from dataspoke.knowledge.personal import PERSONAL_WORDS
 from dataspoke.knowledge.queries import Observed, observed, referred, table_names
 from dataspoke.ports.cache import Cache
 from dataspoke.ports.clock import Clock
@@ -75,10 +76,12 @@ class IndexService:
         clock: Clock,
         backfill_per_s: float | None = None,
         cache: Cache | None = None,
+        personal_words: frozenset[str] = PERSONAL_WORDS,
     ) -> None:
         """``backfill_per_s``: so many datasets of a back-fill a second at most, None for any.
 
-        ``cache`` is where pages of search results are kept, None for nowhere.
+        ``cache`` is where pages of search results are kept, None for nowhere. ``personal_words``
+        mark the labels of personal data, in lower case: values of it are not kept.
         """
         self._hub = hub
         self._store = store
@@ -87,6 +90,7 @@ class IndexService:
         self._clock = clock
         self._backfill_per_s = backfill_per_s
         self._cache = cache
+        self._personal_words = personal_words
 
     async def reindex(self, lease: Lease | None) -> None:
         """Serve the requests of what has just changed, oldest first, and add a job for the rest.
@@ -220,7 +224,7 @@ class IndexService:
         tables = await self._store.tables(sorted(names))
         others = await self._store.snapshots(sorted(referred(datasets, ran, tables)))
         known = {urn: snapshot.dataset for urn, snapshot in others.items()}
-        return await asyncio.to_thread(observed, datasets, ran, tables, known)
+        return await asyncio.to_thread(observed, datasets, ran, tables, known, self._personal_words)
 
     async def _serve(self, requests: Sequence[IndexRequest], vocabulary: Vocabulary) -> "_Served":
         versions = {request.urn: request.version for request in requests}

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 
-from dataspoke.catalogue import Dataset, Field
+from dataspoke.catalogue import Dataset
 from dataspoke.knowledge.lexical import split_words
 
 # Words in the name of a tag or term that say so.
 PERSONAL_WORDS = frozenset({"gdpr", "hipaa", "personal", "phi", "pii", "sensitive"})
 
 
-def personal_columns(dataset: Dataset) -> frozenset[str]:
+def words_in(texts: Iterable[str]) -> frozenset[str]:
+    """Return what labels are known by, for words as people write them."""
+    return frozenset(word for text in texts for word in split_words(text).split())
+
+
+def personal_columns(dataset: Dataset, words: frozenset[str] = PERSONAL_WORDS) -> frozenset[str]:
     """Return the paths of the columns that hold personal data, as ``personal_marks`` tells."""
-    return frozenset(personal_marks(dataset))
+    return frozenset(personal_marks(dataset, words))
 
 
 def personal_marks(dataset: Dataset, words: frozenset[str] = PERSONAL_WORDS) -> Mapping[str, str]:
@@ -29,16 +34,6 @@ def personal_marks(dataset: Dataset, words: frozenset[str] = PERSONAL_WORDS) -> 
     if whole and not found:
         return {field.path: whole for field in dataset.fields}
     return found
-
-
-def is_labelled(field: Field, names: Mapping[str, str]) -> bool:
-    """Tell whether a column's own tags and terms call it personal."""
-    return says_personal((*field.tags, *field.terms), names)
-
-
-def says_personal(labels: Iterable[str], names: Mapping[str, str]) -> bool:
-    """Tell whether one of these tags and terms, by urn, is for personal data."""
-    return _mark(labels, names, PERSONAL_WORDS) is not None
 
 
 def _mark(labels: Iterable[str], names: Mapping[str, str], words: frozenset[str]) -> str | None:

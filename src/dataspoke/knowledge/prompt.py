@@ -12,7 +12,6 @@ from dataspoke.catalogue import Dataset, Field
 from dataspoke.knowledge.dialects import dialect_of, identifier
 from dataspoke.knowledge.lexical import stems
 from dataspoke.knowledge.model import SampleFilter, Snapshot
-from dataspoke.knowledge.personal import personal_columns
 from dataspoke.knowledge.sql_context import (
     ContextColumn,
     ContextJoin,
@@ -36,12 +35,16 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 
 @dataclass(frozen=True, slots=True)
 class Relevant:
-    """A table that may be part of the answer. ``score`` is 0 to 1, within one question."""
+    """A table that may be part of the answer. ``score`` is 0 to 1, within one question.
+
+    ``personal`` are the paths of its columns that hold personal data.
+    """
 
     snapshot: Snapshot
     score: float
     warnings: tuple[ContextWarning, ...] = ()
     bridging: bool = False
+    personal: frozenset[str] = frozenset()
 
 
 def context_of(
@@ -195,7 +198,6 @@ def _chosen(tables: Sequence[Relevant], items: Iterable[_Item], notice: str | No
 
 def _table(table: Relevant, said: _Said) -> ContextTable:
     dataset = table.snapshot.dataset
-    personal = personal_columns(dataset)
     columns = tuple(
         ContextColumn(
             path=column.path,
@@ -205,7 +207,7 @@ def _table(table: Relevant, said: _Said) -> ContextTable:
             if column.path in said.described_columns
             else None,
             key=column.path in dataset.primary_keys,
-            personal=column.path in personal,
+            personal=column.path in table.personal,
         )
         for column in dataset.fields
         if column.path in said.columns

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from dataspoke.catalogue import Dataset, Field, Query
 from dataspoke.knowledge.dialects import identifier
 from dataspoke.knowledge.model import Join, SampleFilter
-from dataspoke.knowledge.personal import personal_columns
+from dataspoke.knowledge.personal import PERSONAL_WORDS, personal_columns
 from dataspoke.knowledge.statements import PLACEHOLDER, Column, Condition, Statement, read_statement
 from dataspoke.urns import dataset_name, is_dataset, platform_of
 
@@ -135,12 +135,13 @@ def observed(
     queries: Mapping[str, Sequence[Query]],
     tables: Mapping[str, Sequence[str]],
     others: Mapping[str, Dataset],
+    personal_words: frozenset[str] = PERSONAL_WORDS,
 ) -> Mapping[str, Observed]:
     """Return how each dataset is joined and filtered, by its queries and its foreign keys.
 
     ``tables`` are those that ``table_names`` asks for, the datasets among them or not, and
     ``others`` are the datasets of ``referred``: without one its columns are spelled as statements
-    do. What is declared only counts 0.
+    do. What is declared only counts 0. ``personal_words`` mark the labels of personal data.
     """
     named = {key: list(urns) for key, urns in tables.items()}
     for urn in datasets:
@@ -149,7 +150,9 @@ def observed(
             named[key].append(urn)
     known = {**others, **datasets}
     return {
-        urn: _observed_of(dataset, queries.get(urn, ()), resolver(named, urn), known)
+        urn: _observed_of(
+            dataset, queries.get(urn, ()), resolver(named, urn), known, personal_words
+        )
         for urn, dataset in datasets.items()
     }
 
@@ -159,12 +162,13 @@ def _observed_of(
     queries: Sequence[Query],
     resolve: Resolve,
     known: Mapping[str, Dataset],
+    personal_words: frozenset[str],
 ) -> Observed:
     joins: Counter[Join] = Counter()
     filters: dict[tuple[str, str], _Filter] = {}
     for query in queries[:_MAX_STATEMENTS]:
         seen_joins, seen_filters = joins_and_filters(
-            query.statement, dataset.platform, resolve, known
+            query.statement, dataset.platform, resolve, known, personal_words
         )
         # A statement that joins two tables twice in one way has done so once.
         for join in {each for seen in seen_joins for each in _sides(seen, dataset.urn)}:
@@ -228,7 +232,11 @@ class _Filter:
 
 
 def joins_and_filters(
-    statement: str, platform: str, resolve: Resolve, datasets: Mapping[str, Dataset]
+    statement: str,
+    platform: str,
+    resolve: Resolve,
+    datasets: Mapping[str, Dataset],
+    personal_words: frozenset[str] = PERSONAL_WORDS,
 ) -> tuple[Sequence[SeenJoin], Sequence[SeenFilter]]:
     """Return which datasets a statement joins on which columns, and the conditions that it sets.
 
@@ -239,7 +247,7 @@ def joins_and_filters(
     """
     read = read_statement(statement, platform)
     urns = [resolve(parts, platform) for parts in read.tables]
-    columns = _Columns(urns, datasets)
+    columns = _Columns(urns, datasets, personal_words)
     pairs: dict[tuple[int, int, int], set[tuple[str, str]]] = {}
     for scope, one, other in read.equalities:
         left, right = columns.find(one), columns.find(other)
@@ -283,6 +291,7 @@ class _Columns:
 
     urns: Sequence[str | None]
     datasets: Mapping[str, Dataset]
+    personal_words: frozenset[str]
     _paths: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _personal: dict[str, frozenset[str]] = field(default_factory=dict)
 
@@ -310,7 +319,7 @@ class _Columns:
         if dataset is None:
             return False
         if urn not in self._personal:
-            self._personal[urn] = personal_columns(dataset)
+            self._personal[urn] = personal_columns(dataset, self.personal_words)
         if path in self._personal[urn]:
             return False
         if condition.compares_order:

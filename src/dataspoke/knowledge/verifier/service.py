@@ -16,6 +16,7 @@ from dataspoke.catalogue import Reach
 from dataspoke.errors import DependencyError, InvalidInput
 from dataspoke.knowledge.lexical import split_words
 from dataspoke.knowledge.model import Hit, SearchFilters, SearchPage, Snapshot
+from dataspoke.knowledge.personal import words_in
 from dataspoke.knowledge.verifier.checking import Findings, Reading, conclude, find, read_request
 from dataspoke.knowledge.verifier.judging import Rules, Surveyed, Trouble
 from dataspoke.knowledge.verifier.model import (
@@ -85,9 +86,7 @@ class VerifierService:
         self._settings = settings
         pattern = settings.output_name
         self._rules = Rules(
-            frozenset(
-                word for text in settings.personal_words for word in split_words(text).split()
-            ),
+            words_in(settings.personal_words),
             re.compile(pattern) if pattern else None,
         )
         self._names: tuple[float, tuple[str, ...]] | None = None
