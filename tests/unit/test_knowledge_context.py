@@ -158,10 +158,10 @@ def test_with_room_for_it_everything_is_said():
         "CREATE TABLE shop.public.customers (\n"
         "customer_id number, city number, age number, since number\n"
         ");\n"
-        "-- Joins\n"
-        "-- shop.public.customers.customer_id = shop.public.orders.customer_id (seen 4 times)\n"
+        "-- Joins, and how often they were seen\n"
+        "-- customers.customer_id = orders.customer_id (4)\n"
         "-- Conditions seen in queries\n"
-        "-- shop.public.orders: country_code = 'DE'"
+        "-- orders: country_code = 'DE'"
     )
     assert context.left_out == ()
     assert context.tokens == tokens_of(context.text) <= 1000
@@ -201,6 +201,18 @@ def test_a_table_of_which_no_column_fits_is_left_out():
     context = context_of("anything", tables, [], 60)
 
     assert ([each.urn for each in context.tables], context.left_out) == ([urn("a")], (urn("b"),))
+
+
+def test_tables_of_one_name_keep_their_whole_names_in_joins():
+    known = by_urn(
+        snapshot(table("a.t", "id"), Join(("id",), urn("b.t"), ("id",))),
+        snapshot(table("b.t", "id")),
+    )
+    tables = [Relevant(each, 1.0) for each in known.values()]
+
+    text = context_of("anything", tables, known_joins(known), 500).text
+
+    assert "-- shop.public.a.t.id = shop.public.b.t.id (foreign key)" in text
 
 
 def test_nothing_found_is_an_empty_text():

@@ -5,6 +5,7 @@ Everything that could be said has a priority; what is said is as much of it as t
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ from dataspoke.knowledge.sql_context import (
     SqlContext,
     WarningKind,
 )
-from dataspoke.urns import dataset_name, platform_of
+from dataspoke.urns import dataset_name, platform_of, table_key
 
 # No tokeniser that was tried makes more tokens of such text (MiniLM: 2.9 to 3.6 characters each).
 CHARACTERS_PER_TOKEN = 2.8
@@ -259,16 +260,16 @@ def _text(
     if platform is None:
         return ""
     lines = [f"-- {dialect or platform.rpartition(':')[2]} SQL"]
-    names = {table.urn: table.name for table in tables}
+    names = _short_names(tables)
     for table in tables:
         lines += _ddl(table)
     if joins:
-        lines.append("-- Joins")
+        lines.append("-- Joins, and how often they were seen")
         lines += [_join(join, names, platform) for join in joins]
     if filtered := [table for table in tables if table.filters]:
         lines.append("-- Conditions seen in queries")
         lines += [
-            f"-- {table.name}: {'; '.join(each.predicate for each in table.filters)}"
+            f"-- {names[table.urn]}: {'; '.join(each.predicate for each in table.filters)}"
             for table in filtered
         ]
     if left_out:
@@ -276,6 +277,16 @@ def _text(
         more = len(left_out) - _MAX_NAMED
         lines.append(f"-- Not shown: {named}{f' and {more} more' if more > 0 else ''}")
     return "\n".join(lines)
+
+
+def _short_names(tables: Sequence[ContextTable]) -> Mapping[str, str]:
+    """Return what to call each table beside its DDL: the end of its name, if no other has it."""
+    last = {table.urn: table_key(table.urn) for table in tables}
+    shared = Counter(last.values())
+    return {
+        table.urn: table.name.rpartition(".")[2] if shared[last[table.urn]] == 1 else table.name
+        for table in tables
+    }
 
 
 def _ddl(table: ContextTable) -> Iterator[str]:
@@ -324,10 +335,4 @@ def _join(join: ContextJoin, names: Mapping[str, str], platform: str) -> str:
         f" = {names[join.right]}.{identifier(Field(right).name, platform)}"
         for left, right in pairs
     )
-    return f"-- {equal} ({_seen(join.count)})"
-
-
-def _seen(count: int) -> str:
-    if not count:
-        return "foreign key"
-    return f"seen {count} time{'s' if count > 1 else ''}"
+    return f"-- {equal} ({join.count or 'foreign key'})"
