@@ -22,8 +22,9 @@ from dataspoke.catalogue import (
     Usage,
 )
 from dataspoke.errors import Unauthenticated
-from dataspoke.ports.hub import Access, Actor, Incident, Scores, Topic
+from dataspoke.ports.hub import Access, Actor, Incident, OpenIncident, Scores, Topic
 from dataspoke.quality.model import Check, Judgement, Metric, Point, Result, Severity, Status
+from dataspoke.urns import incident_urn
 from tests.support.hub import USERS
 from tests.support.hub_ports import (
     OWNER_TYPE,
@@ -409,6 +410,24 @@ async def test_changes_of_others_are_polled_and_a_cursor_resumes(under_test):
         "UPSERT",
         "urn:li:corpuser:editor",
     )
+
+
+async def test_incidents_are_open_until_they_are_resolved(under_test):
+    under_test.put(plain("a"), plain("b"))
+    hub, a, b = under_test.hub, dataset_urn("a"), dataset_urn("b")
+    second = replace(incident(a), id=UUID(int=2), title="Late", raised_at=T0 + DAY)
+
+    assert await hub.open_incidents([a, b, MISSING]) == {}
+    await hub.write_incidents([incident(a), second])
+    assert await hub.open_incidents([a, b, MISSING]) == {
+        a: [
+            OpenIncident(incident_urn(second.id), "Late", T0 + DAY),
+            OpenIncident(incident_urn(UUID(int=1)), "Rows are missing", T0),
+        ]
+    }
+    await hub.write_incidents([replace(incident(a), active=False, changed_at=T0 + DAY)])
+    (left,) = (await hub.open_incidents([a]))[a]
+    assert left.title == "Late"
 
 
 async def test_own_writes_do_not_come_back(under_test):

@@ -205,9 +205,7 @@ class Subgraph:
             health=HealthService(hub, store, self.clock),
             search=self.search,
             sql_contexts=ContextService(hub, store, self.search, quality, alerts, self.clock),
-            verifier=VerifierService(
-                hub, store, MemoryCache(self.clock), self.search, VerifierSettings()
-            ),
+            verifier=VerifierService(hub, store, self.cache, self.search, VerifierSettings()),
             operations=StatusService(
                 hub, store, MemoryJobs(self.store), vectors, {}, timedelta(seconds=1)
             ),

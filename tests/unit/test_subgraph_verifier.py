@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from dataspoke.catalogue import Dataset, Field
 from dataspoke.errors import DependencyUnavailable
+from dataspoke.ports.hub import Incident
 from dataspoke.quality.model import Metric, Severity
 from dataspoke.quality.sla.model import Outlook, SlaStatus
 from tests.support.subgraph import (
@@ -145,6 +147,38 @@ async def test_alerts_and_deadlines_of_inputs_are_told_to_whom_they_may_be(
     # Its operations are not for viewers.
     seen = await verify(subgraph, sql, VIEWER, purpose="TRAINING")
     assert set(codes(seen)) == {"FAILING_INPUT", "SUSPECT_INPUT"}
+
+
+async def test_an_open_incident_is_told_of_unless_it_shows_an_alert(subgraph: Subgraph) -> None:
+    alert = alert_of("orders")
+    of_alert = Incident(
+        id=alert.id,
+        urn=urn("orders"),
+        check=alert.check,
+        title="Rows are missing",
+        description="",
+        severity=alert.severity,
+        active=True,
+        started_at=NOW,
+        raised_at=NOW,
+        changed_at=NOW,
+    )
+    of_people = replace(of_alert, id=UUID(int=7), title="Do not trust this")
+    await subgraph.save_alerts(alert)
+    await subgraph.hub.write_incidents([of_alert, of_people])
+    verdict = await verify(subgraph, "select id from shop.orders")
+    assert [(i["code"], i["message"], i["evidence"]) for i in verdict["issues"]] == [
+        (
+            "FAILING_INPUT",
+            "shop.orders: row_count was 10, expected 90–110.",
+            "Alert since 2026-11-24 00:00 UTC.",
+        ),
+        (
+            "FAILING_INPUT",
+            "shop.orders: it has an open incident, 'Do not trust this'.",
+            "Raised 2026-11-24 00:00 UTC.",
+        ),
+    ]
 
 
 @pytest.mark.parametrize(

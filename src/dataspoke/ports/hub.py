@@ -74,6 +74,15 @@ class Incident:
     message: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenIncident:
+    """An incident that somebody or something has raised and nobody resolved, by its own urn."""
+
+    urn: str
+    title: str
+    raised_at: datetime | None
+
+
 class Topic(StrEnum):
     """The streams of DataHub's metadata change log."""
 
@@ -175,6 +184,13 @@ class Hub(Protocol):
 
     async def downstream(self, urns: Sequence[str], limit: int) -> Mapping[str, Reach]:
         """Return the datasets that are made from each one; as ``upstream`` in all else."""
+        ...
+
+    async def open_incidents(self, urns: Sequence[str]) -> Mapping[str, Sequence[OpenIncident]]:
+        """Return the newest active incidents on each dataset, at most ten, whoever raised them.
+
+        Those that DataSpoke raised are among them. Datasets without any are absent.
+        """
         ...
 
     async def write_results(

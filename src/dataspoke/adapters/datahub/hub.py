@@ -14,7 +14,17 @@ from dataspoke.adapters.datahub.reading import Reader
 from dataspoke.adapters.datahub.writing import Writer
 from dataspoke.catalogue import Dataset, Lineage, Operation, Profile, Query, Reach, Usage
 from dataspoke.errors import DependencyRejected
-from dataspoke.ports.hub import Access, Actor, EventPage, Hub, HubInfo, Incident, Scores, Topic
+from dataspoke.ports.hub import (
+    Access,
+    Actor,
+    EventPage,
+    Hub,
+    HubInfo,
+    Incident,
+    OpenIncident,
+    Scores,
+    Topic,
+)
 from dataspoke.quality.model import Check, Result
 from dataspoke.settings import HubSettings
 
@@ -105,6 +115,9 @@ class DataHub(Hub):
 
     async def downstream(self, urns: Sequence[str], limit: int) -> Mapping[str, Reach]:
         return await self._reader.reach(urns, "DOWNSTREAM", limit)
+
+    async def open_incidents(self, urns: Sequence[str]) -> Mapping[str, Sequence[OpenIncident]]:
+        return await self._reader.open_incidents(urns)
 
     async def write_results(
         self, results: Sequence[Result], rules: Mapping[UUID, str] | None = None

@@ -18,7 +18,7 @@ from dataspoke.catalogue import (
     Query,
     Usage,
 )
-from dataspoke.ports.hub import Access
+from dataspoke.ports.hub import Access, OpenIncident
 
 Raw = Mapping[str, Any]
 
@@ -171,6 +171,11 @@ def operation_of(point: Raw) -> Operation | None:
     if kind == "CUSTOM":
         kind = point.get("customOperationType") or kind
     return Operation(time=time, kind=kind, affected_rows=point.get("numAffectedRows"))
+
+
+def open_incident_of(entity: Raw) -> OpenIncident:
+    created = (entity.get("created") or {}).get("time")
+    return OpenIncident(entity["urn"], entity.get("title") or "Incident", _time(created))
 
 
 def _columns_of(point: Raw) -> Iterable[Raw]:

@@ -15,6 +15,7 @@ from dataspoke.adapters.datahub.parsing import (
     dataset_of,
     is_visible,
     merged_queries,
+    open_incident_of,
     operation_of,
     profile_of,
     recorded_query_of,
@@ -35,6 +36,7 @@ from dataspoke.catalogue import (
     Usage,
 )
 from dataspoke.errors import DependencyRejected
+from dataspoke.ports.hub import OpenIncident
 from dataspoke.urns import is_dataset
 
 P = TypeVar("P", Profile, Operation)
@@ -61,6 +63,7 @@ _MAX_COLUMN_POINTS = 100_000
 _STATEMENT_PAGE = 200
 _MAX_STATEMENTS = 2000
 
+_INCIDENTS = 10
 _NEIGHBOURS = 500
 _MAX_STEPS = 30
 
@@ -230,6 +233,21 @@ class Reader:
                 break
         return {urn: walk.reach() for urn, walk in walks.items()}
 
+    async def open_incidents(self, urns: Sequence[str]) -> dict[str, list[OpenIncident]]:
+        """Return the active incidents of datasets that have some, newest first."""
+        pages = await self._read("incidents", urns, _DATASETS, {"count": _INCIDENTS})
+        with _understood():
+            found = {
+                urn: [open_incident_of(each) for each in entity["incidents"]["incidents"]]
+                for urn, entity in pages.items()
+            }
+        # DataHub's index may not have the newest in order yet.
+        return {
+            urn: sorted(incidents, key=_raised_last, reverse=True)
+            for urn, incidents in found.items()
+            if incidents
+        }
+
     async def _read(
         self, document: str, urns: Sequence[str], batch_size: int, variables: Raw
     ) -> dict[str, Raw]:
@@ -292,6 +310,10 @@ class Reader:
             again = await self._read(document, [urn], 1, {**window, "until": until})
             page = again.get(urn, {}).get("points") or ()
         return [*points, *page]
+
+
+def _raised_last(incident: OpenIncident) -> float:
+    return 0.0 if incident.raised_at is None else incident.raised_at.timestamp()
 
 
 def _window(since: datetime, limit: int) -> dict[str, int]:

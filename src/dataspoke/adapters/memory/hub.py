@@ -14,11 +14,13 @@ from dataspoke.ports.hub import (
     HubInfo,
     Incident,
     MetadataEvent,
+    OpenIncident,
     RejectedEvent,
     Scores,
     Topic,
 )
 from dataspoke.quality.model import Check, Result, Status
+from dataspoke.urns import incident_urn
 
 FULL_ACCESS = Access(view_profile=True, view_operations=True, edit_assertions=True, view_usage=True)
 
@@ -191,6 +193,15 @@ class MemoryHub(Hub):
     async def downstream(self, urns: Sequence[str], limit: int) -> Mapping[str, Reach]:
         self._answer()
         return {u: _reach(u, self._below, limit) for u in urns if u in self._datasets}
+
+    async def open_incidents(self, urns: Sequence[str]) -> Mapping[str, Sequence[OpenIncident]]:
+        self._answer()
+        found: dict[str, list[OpenIncident]] = {}
+        for each in sorted(self.incidents.values(), key=lambda each: each.raised_at, reverse=True):
+            if each.active and each.urn in urns and each.urn in self._datasets:
+                shown = OpenIncident(incident_urn(each.id), each.title, each.raised_at)
+                found.setdefault(each.urn, []).append(shown)
+        return {urn: incidents[:10] for urn, incidents in found.items()}
 
     async def write_results(
         self, results: Sequence[Result], rules: Mapping[UUID, str] | None = None

@@ -184,15 +184,20 @@ class VerifierService:
     ) -> Mapping[str, Sequence[Trouble]]:
         if not urns:
             return {}
-        quality, alerts, outlooks = await asyncio.gather(
+        quality, alerts, outlooks, incidents = await asyncio.gather(
             self._store.quality_of(urns),
             self._store.active_alerts(urns),
             self._store.outlooks_of(urns, 1),
+            self._hub.open_incidents(urns),
         )
         return {
             urn: tuple(
                 troubles_of(
-                    seen.access[urn], quality.get(urn), alerts.get(urn, ()), outlooks.get(urn, ())
+                    seen.access[urn],
+                    quality.get(urn),
+                    alerts.get(urn, ()),
+                    outlooks.get(urn, ()),
+                    incidents.get(urn, ()),
                 )
             )
             for urn in urns

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from dataspoke.knowledge.verifier.judging import Trouble
 from dataspoke.knowledge.verifier.model import Code
-from dataspoke.ports.hub import Access
+from dataspoke.ports.hub import Access, OpenIncident
 from dataspoke.quality.access import may_see
 from dataspoke.quality.model import Alert, Check, DatasetQuality, Metric, Severity, Status
 from dataspoke.quality.sla.model import Outlook, SlaStatus
-from dataspoke.urns import dataset_name
+from dataspoke.urns import dataset_name, incident_urn
 
 _OF_AGE = frozenset({Metric.FRESHNESS, Metric.LATE_ARRIVAL, Metric.SLA})
 
@@ -19,11 +19,13 @@ def troubles_of(
     quality: DatasetQuality | None,
     alerts: Sequence[Alert],
     outlooks: Sequence[Outlook],
+    incidents: Sequence[OpenIncident],
 ) -> Iterator[Trouble]:
-    """Yield what is wrong with one dataset: its active alerts, failing checks, missed deadlines.
+    """Yield what is wrong with a dataset: active alerts, incidents, failing checks, late loads.
 
-    ``outlooks`` come newest first. A check whose alert is active is told of once; one that fails
-    without an alert was said to be no fault, or is muted, and only makes the dataset suspect.
+    ``outlooks`` come newest first. An incident that shows an alert is none besides. A check whose
+    alert is active is told of once; one that fails without an alert was said to be no fault, or is
+    muted, and only makes the dataset suspect.
     """
     told: set[Check] = set()
     for alert in alerts:
@@ -35,6 +37,12 @@ def troubles_of(
             code = Code.STALE_INPUT
         message = alert.message.removeprefix(f"{dataset_name(alert.urn)}: ")
         yield Trouble(code, message, f"Alert since {_moment(alert.opened_at)}.")
+    shown = {incident_urn(alert.id) for alert in alerts}
+    for incident in incidents:
+        if incident.urn not in shown:
+            since = None if incident.raised_at is None else f"Raised {_moment(incident.raised_at)}."
+            message = f"it has an open incident, {incident.title!r}."
+            yield Trouble(Code.FAILING_INPUT, message, since)
     for result in quality.results if quality is not None else ():
         failing = result.judgement.status in (Status.FAIL, Status.WARN)
         if not failing or result.check in told or not may_see(access, result.check):
