@@ -20,6 +20,7 @@ from dataspoke.ports.hub import EventPage, Hub, MetadataEvent, RejectedEvent, To
 from dataspoke.ports.store import JobKind, NewJob, Store, Transaction
 from dataspoke.quality.runs import scan_all_job
 from dataspoke.quality.service import scan_job
+from dataspoke.urns import deterministic_id
 from dataspoke.workers.events import Plan, as_text, plan, share
 
 _log = logging.getLogger(__name__)
@@ -29,8 +30,10 @@ _PAGE = 500
 _GATHER = timedelta(seconds=0.2)
 # A profiler reports table by table, and partition by partition.
 _GATHER_MEASURES = timedelta(seconds=1)
-# Reads every dataset: a run that ingests tags and users should cost one.
-_GATHER_NAMES = timedelta(seconds=10)
+_GATHER_NAMES = timedelta(seconds=0.5)
+# Beyond so many at once, as a run that ingests users brings them, all is looked through.
+_MOST_NAMES = 200
+_GATHER_MANY_NAMES = timedelta(seconds=10)
 _EMPTY_PAUSE_S = 0.2
 # A stream that never rests is taken in larger pages: a job for many datasets costs little more than
 # one for a single one.
@@ -234,7 +237,7 @@ class _Intake:
         for delay, is_needed in (
             (_GATHER, bool(planned.index or planned.audit)),
             (_GATHER_MEASURES, bool(planned.scan)),
-            (_GATHER_NAMES, planned.reconcile),
+            (_GATHER_NAMES, bool(planned.renamed)),
         ):
             if is_needed:
                 self._on_jobs(delay)
@@ -284,7 +287,14 @@ async def _apply(tx: Transaction, planned: Plan, more: Sequence[NewJob]) -> None
     for start in range(0, len(planned.audit), AUDIT_BATCH):
         batch = planned.audit[start : start + AUDIT_BATCH]
         jobs.append(replace(audit_job(batch), delay=_GATHER))
-    if planned.reconcile:
-        kind = JobKind.RECONCILE
-        jobs.append(NewJob(kind, dedupe_key=kind, delay=_GATHER_NAMES))
+    if len(planned.renamed) > _MOST_NAMES:
+        jobs.append(replace(_CATCH_UP[0], delay=_GATHER_MANY_NAMES))
+    elif planned.renamed:
+        jobs.append(_carriers_job(planned.renamed))
     await tx.add_jobs([*jobs, *more])
+
+
+def _carriers_job(urns: Sequence[str]) -> NewJob:
+    kind = JobKind.REINDEX_CARRIERS
+    key = f"{kind}:{deterministic_id(kind, *urns)}"
+    return NewJob(kind, {"urns": list(urns)}, dedupe_key=key, delay=_GATHER_NAMES)

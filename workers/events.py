@@ -44,14 +44,14 @@ _DELETE = "DELETE"
 class Plan:
     """Datasets whose document, health or quality may be out of step, each once and in order.
 
-    With ``reconcile`` any document may be: something that many datasets refer to has changed its
-    name. ``rejected`` are events that cannot be acted on.
+    ``renamed`` are owners, tags, terms and domains that may be called otherwise now, which stands
+    in the documents of all that carry them. ``rejected`` are events that cannot be acted on.
     """
 
     index: tuple[str, ...] = ()
     audit: tuple[str, ...] = ()
     scan: tuple[str, ...] = ()
-    reconcile: bool = False
+    renamed: tuple[str, ...] = ()
     rejected: tuple[RejectedEvent, ...] = ()
 
 
@@ -59,7 +59,7 @@ def plan(events: Sequence[MetadataEvent]) -> Plan:
     """Return what these changes ask for; most ask for nothing."""
     described: set[str] = set()
     measured: set[str] = set()
-    reconcile = False
+    renamed: set[str] = set()
     rejected = []
     for event in events:
         if event.entity_type == "dataset":
@@ -72,11 +72,14 @@ def plan(events: Sequence[MetadataEvent]) -> Plan:
                 described.add(event.urn)
             if event.aspect in _MEASURING | _STANDING:
                 measured.add(event.urn)
-        elif event.entity_type in _NAMING:
-            named = event.aspect in _NAMING[event.entity_type]
-            reconcile = reconcile or named or event.change == _DELETE
+        elif event.aspect in _NAMING.get(event.entity_type, ()) or (
+            event.entity_type in _NAMING and event.change == _DELETE
+        ):
+            renamed.add(event.urn)
     in_order = tuple(sorted(described))
-    return Plan(in_order, in_order, tuple(sorted(measured)), reconcile, tuple(rejected))
+    return Plan(
+        in_order, in_order, tuple(sorted(measured)), tuple(sorted(renamed)), tuple(rejected)
+    )
 
 
 def share(planned: Plan, group: Group) -> Plan:
@@ -85,9 +88,9 @@ def share(planned: Plan, group: Group) -> Plan:
         case Group.VECTOR_SYNC:
             return replace(planned, audit=(), scan=())
         case Group.QUALITY_MONITOR:
-            return replace(planned, index=(), audit=(), reconcile=False)
+            return replace(planned, index=(), audit=(), renamed=())
         case Group.NOTIFICATION:
-            return replace(planned, index=(), scan=(), reconcile=False)
+            return replace(planned, index=(), scan=(), renamed=())
 
 
 def as_text(event: MetadataEvent) -> str:

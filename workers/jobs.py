@@ -71,6 +71,9 @@ def work_table(
         JobKind.WRITE_BACK_HEALTH: lambda lease, payload: health.write_back(lease, payload["urns"]),
         JobKind.REINDEX: lambda lease, payload: index.reindex(lease),
         JobKind.BACKFILL: lambda lease, payload: index.backfill(lease),
+        JobKind.REINDEX_CARRIERS: lambda lease, payload: index.reindex_carriers(
+            lease, payload["urns"]
+        ),
         JobKind.RECONCILE: lambda lease, payload: index.reconcile(lease),
         JobKind.RECONCILE_DATASETS: compare,
         JobKind.DELETE_OLD: lambda lease, payload: retention.delete_old(lease),

@@ -88,6 +88,18 @@ async def test_tables_are_found_by_their_last_component_in_any_case(store: Store
     }
 
 
+async def test_what_carries_a_tag_or_a_domain_is_found(store: Store) -> None:
+    quoted = 'urn:li:tag:"quoted" \u00fc'
+    tagged = Snapshot(
+        Dataset(urn_of("b"), "b", HIVE, tags=(quoted,), owners=("urn:li:corpuser:ann",))
+    )
+    await save(store, 1, FULL, snapshot("a", "No urn:li:tag:PII"), tagged)
+    assert await store.carriers(["urn:li:tag:PII"]) == [FULL.dataset.urn]
+    assert await store.carriers(["urn:li:tag:P", "urn:li:domain:nobodys"]) == []
+    assert await store.carriers(["urn:li:domain:sales", quoted]) == [urn_of("b"), FULL.dataset.urn]
+    assert await store.carriers(["urn:li:corpuser:ann"]) == [urn_of("b")]
+
+
 async def test_only_datasets_of_a_domain_have_one(store: Store) -> None:
     await save(store, 1, snapshot("a", domain="urn:li:domain:d"), snapshot("b"))
     asked = [urn_of("a"), urn_of("b"), urn_of("unknown")]

@@ -140,6 +140,21 @@ async def test_a_dataset_that_comes_and_goes(world: World) -> None:
     await until(forgotten, "the dataset to be forgotten", SOON_S)
 
 
+async def test_a_renamed_tag_is_found_under_its_new_name(world: World) -> None:
+    tag = "urn:li:tag:pii"
+    world.hub.put(Dataset(ORDERS, "shop.orders", HIVE, tags=(tag,), names={tag: "Personal"}))
+    world.hub.emit(Topic.VERSIONED, change("globalTags"))
+
+    async def called(name: str) -> bool:
+        found = await world.vectors.documents([ORDERS])
+        return ORDERS in found and name in str(found[ORDERS].parts)
+
+    await until(lambda: called("Personal"), "the dataset to be indexed", SOON_S)
+    world.hub.put(Dataset(ORDERS, "shop.orders", HIVE, tags=(tag,), names={tag: "Confidential"}))
+    world.hub.emit(Topic.VERSIONED, MetadataEvent(tag, "tag", "tagProperties", "UPSERT"))
+    await until(lambda: called("Confidential"), "the new name to be in the document", SOON_S)
+
+
 async def test_a_new_profile_raises_an_alert(world: World) -> None:
     now = datetime.now(UTC)
     usual = [Profile(now - timedelta(days=120 - day), 1000 + day % 5) for day in range(120)]

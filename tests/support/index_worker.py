@@ -56,6 +56,9 @@ async def _work(settings: Settings) -> None:
         work: dict[JobKind, Work] = {
             **dict.fromkeys(JobKind, nothing),
             JobKind.REINDEX: lambda lease, payload: runtime.index.reindex(lease),
+            JobKind.REINDEX_CARRIERS: lambda lease, payload: runtime.index.reindex_carriers(
+                lease, payload["urns"]
+            ),
             JobKind.BACKFILL: lambda lease, payload: runtime.index.backfill(lease),
             JobKind.RECONCILE: lambda lease, payload: runtime.index.reconcile(lease),
             JobKind.RECONCILE_DATASETS: compare,

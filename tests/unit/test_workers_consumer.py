@@ -90,9 +90,20 @@ async def test_a_burst_of_measures_makes_one_scan(world: World) -> None:
     assert max(world.hurried) <= timedelta(seconds=1)
 
 
-async def test_a_renamed_tag_asks_for_one_reconciliation(world: World) -> None:
+async def test_a_renamed_tag_asks_once_for_what_carries_it(world: World) -> None:
     for _ in range(5):
         world.hub.emit(Topic.VERSIONED, RENAMED)
+    await world.consumer.step(Topic.VERSIONED)
+    (job,) = world.store.open_jobs
+    assert (job.kind, job.payload) == (JobKind.REINDEX_CARRIERS, {"urns": [RENAMED.urn]})
+
+
+async def test_names_without_end_ask_for_one_reconciliation(world: World) -> None:
+    for number in range(300):
+        world.hub.emit(
+            Topic.VERSIONED,
+            MetadataEvent(f"urn:li:corpuser:{number}", "corpuser", "corpUserInfo", "UPSERT"),
+        )
     await world.consumer.step(Topic.VERSIONED)
     assert world.kinds == {JobKind.RECONCILE}
 

@@ -52,8 +52,8 @@ def test_a_dataset_that_comes_or_goes_is_looked_at_wholly(aspect: str, kind: str
         change("urn:li:tag:PII", "tagKey", "DELETE"),
     ],
 )
-def test_a_changed_name_brings_all_documents_into_question(event: MetadataEvent) -> None:
-    assert plan([event]) == Plan(reconcile=True)
+def test_a_changed_name_concerns_all_that_carry_it(event: MetadataEvent) -> None:
+    assert plan([event, event]) == Plan(renamed=(event.urn,))
 
 
 @pytest.mark.parametrize(

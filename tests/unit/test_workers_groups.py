@@ -63,7 +63,7 @@ def test_the_groups_together_do_all_of_a_plan_and_nothing_twice(
 ) -> None:
     whole = plan(events)
     parts = [share(whole, group) for group in Group]
-    for name in ("index", "audit", "scan", "reconcile"):
+    for name in ("index", "audit", "scan", "renamed"):
         assert [getattr(part, name) for part in parts if getattr(part, name)] == [
             value for value in [getattr(whole, name)] if value
         ]

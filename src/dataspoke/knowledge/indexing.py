@@ -100,6 +100,14 @@ class IndexService:
         """
         await self._serve_all(lease, REINDEX, _BATCHES_PER_JOB)
 
+    async def reindex_carriers(self, lease: Lease | None, urns: Sequence[str]) -> None:
+        """Ask for the documents in which these owners, tags, terms or domains are named."""
+        carriers = await self._store.carriers(urns)
+        async with self._store.transaction(lease) as tx:
+            await tx.request_index(carriers)
+            if carriers:
+                await tx.add_jobs([REINDEX])
+
     async def backfill(self, lease: Lease | None) -> None:
         """Serve the requests in the background, as ``reindex`` does, not faster than allowed."""
         if self._backfill_per_s is None:

@@ -17,6 +17,14 @@ class KnowledgeReads(Protocol):
         """Return the domain of each dataset, by its snapshot; those without one are absent."""
         ...
 
+    async def carriers(self, urns: Sequence[str]) -> Sequence[str]:
+        """Return the datasets that have one of these as owner, tag, term or domain, ordered by urn.
+
+        Tags and terms of columns count, and the domains of consumers. One whose description is
+        such a urn, and nothing else, may be among them.
+        """
+        ...
+
     async def snapshot_urns(self) -> frozenset[str]:
         """Return the urns of all snapshots."""
         ...

@@ -54,6 +54,7 @@ class JobKind(StrEnum):
     WRITE_BACK_HEALTH = "write_back_health"  # urns
     REINDEX = "reindex"
     BACKFILL = "backfill"
+    REINDEX_CARRIERS = "reindex_carriers"  # urns of what datasets carry
     RECONCILE = "reconcile"
     RECONCILE_DATASETS = "reconcile_datasets"  # urns
     DELETE_OLD = "delete_old"

@@ -36,6 +36,15 @@ class KnowledgeReads(Protocol):
         domains = {urn: snapshot.dataset.domain for urn, snapshot in known.items()}
         return {urn: domain for urn, domain in domains.items() if domain is not None}
 
+    async def carriers(self, urns: Sequence[str]) -> Sequence[str]:
+        wanted = set(urns)
+        stored = self._tables.knowledge.snapshots
+        return sorted(
+            urn
+            for urn, (snapshot, _) in stored.items()
+            if not wanted.isdisjoint({*labels_of(snapshot), *snapshot.consumers})
+        )
+
     async def snapshot_urns(self) -> frozenset[str]:
         return frozenset(self._tables.knowledge.snapshots)
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     delete,
+    exists,
     func,
     literal,
     or_,
@@ -84,6 +85,16 @@ class KnowledgeReads(Protocol):
             among(table.c.urn, urns), table.c.domain.is_not(None)
         )
         return {row.urn: row.domain for row in await self._rows(found)}
+
+    async def carriers(self, urns: Sequence[str]) -> Sequence[str]:
+        # As they stand in the JSON. That reads every snapshot, which is nothing beside reading
+        # every dataset of the hub, and seldom needed.
+        quoted = func.unnest(literal([json.dumps(urn) for urn in urns], ARRAY(Text)))
+        asked = select(quoted.label("urn")).subquery()
+        found = select(table.c.urn).where(
+            exists().where(func.strpos(table.c.content, asked.c.urn) > 0)
+        )
+        return [row.urn for row in await self._rows(found.order_by(table.c.urn))]
 
     async def snapshot_urns(self) -> frozenset[str]:
         return frozenset(row.urn for row in await self._rows(select(table.c.urn)))
