@@ -37,6 +37,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
         sa.Column("term", sa.Text(collation="C"), nullable=False),
         sa.Column("documents", sa.BigInteger(), nullable=False),
+        sa.Column("peak_frequency", sa.REAL(), nullable=False),
+        sa.Column("peak_share", sa.REAL(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_term_counts")),
         sa.UniqueConstraint("term", name=op.f("uq_term_counts_term")),
     )

@@ -4,7 +4,7 @@ Putting such a statement together takes longer than running it. So the text of e
 once; a search gives it its values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
@@ -110,69 +110,87 @@ class Scan(Enum):
     TELLING = auto()  # those that hold a telling term
 
 
+class Term(NamedTuple):
+    """A term that some document holds, as the table of terms has it."""
+
+    id: int
+    documents: int
+    peak_frequency: float
+    peak_share: float
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The terms of a question that some document holds, by id, the rarest first."""
+    """The terms of a question, the rarest first.
 
-    documents_with: Mapping[int, int]
-    documents: int
+    To a rank each adds a part of its ``gains``, at most its ``peaks``.
+    """
+
+    terms: Sequence[Term]
+    gains: Sequence[float]
+    peaks: Sequence[float]
     mean_length: float
 
     @classmethod
-    def of(cls, counts: Mapping[int, int], documents: int, length: float) -> "Words":
-        rarest_first = dict(sorted(counts.items(), key=lambda item: item[1]))
-        return cls(rarest_first, documents, length / max(1, documents))
-
-    @property
-    def rarities(self) -> list[float]:
-        return [rarity(count, self.documents) for count in self.documents_with.values()]
+    def of(cls, terms: Iterable[Term], documents: int, length: float) -> "Words":
+        found = sorted(terms, key=lambda term: term.documents)
+        # Without words in any document there is no term to rank by it.
+        mean_length = length / max(1, documents) or 1.0
+        gains = [(K1 + 1) * rarity(term.documents, documents) for term in found]
+        # A share of f / (f + K1 * (1 - B) + K1 * B * length / mean length), at its largest.
+        peaks = [
+            gain
+            / (1 + K1 * (1 - B) / term.peak_frequency + K1 * B / (term.peak_share * mean_length))
+            for gain, term in zip(gains, found, strict=True)
+        ]
+        return cls(found, gains, peaks, mean_length)
 
     def values(self, plan: "Plan | None" = None) -> Mapping[str, Any]:
-        """Return what the statements that rank by words are given."""
-        ids, rarities, telling = (
-            list(self.documents_with),
-            self.rarities,
-            plan.telling if plan else 0,
-        )
-        return {
+        """Return what statements that rank by words are given, those of a plan in particular."""
+        ids = [term.id for term in self.terms]
+        values: dict[str, Any] = {
             "asked": ids,
-            "asked_rarities": rarities,
-            "telling": ids[:telling],
-            "telling_rarities": rarities[:telling],
-            "common": ids[telling:],
-            "common_rarities": rarities[telling:],
-            "bound": plan.bound if plan else 0.0,
-            # Without words in any document, no term is ranked by it.
-            "by_length": K1 * B / (self.mean_length or 1),
+            "asked_gains": self.gains,
+            "by_length": K1 * B / self.mean_length,
         }
+        if plan is not None:
+            values["bound"] = plan.bound
+            values["telling"], values["common"] = _parted(ids, plan.telling)
+            values["telling_gains"], values["common_gains"] = _parted(self.gains, plan.telling)
+        return values
 
     def plan(self, matching: int | None, limit: int) -> "Plan":
         """Return how to find the best ``limit`` with the least reading.
 
         ``matching``: how many documents pass the filters, None where they are many.
         """
-        counts, rarities = list(self.documents_with.values()), self.rarities
-        most = sum(counts) / (_LOOKUP_COST * max(1, len(counts)))
-        if matching is not None and matching < most:
+        counts = [term.documents for term in self.terms]
+        if matching is not None and matching * _LOOKUP_COST * len(counts) < sum(counts):
             return Plan(Scan.PASSING)
-        # A document without the telling terms gets at most so much from the others, however often
-        # it holds them (MaxScore: Turtle and Flood 1995). They are few enough to be outweighed by
-        # one telling term; whether they are is seen from the ranks.
-        outweighed = next((r for r, n in zip(rarities, counts, strict=True) if n >= limit), 0.0)
+        # A document without the telling terms gets no more than the bound from the others
+        # (MaxScore: Turtle and Flood 1995). They are few enough to be outweighed by one telling
+        # term, which adds about its rarity; whether they are is seen from the ranks.
+        enough = (gain for gain, count in zip(self.gains, counts, strict=True) if count >= limit)
+        outweighed = next(enough, 0.0) / (K1 + 1)
         telling, bound = len(counts), 0.0
-        while telling and bound + (K1 + 1) * rarities[telling - 1] <= outweighed:
+        while telling and bound + self.peaks[telling - 1] <= outweighed:
             telling -= 1
-            bound += (K1 + 1) * rarities[telling]
+            bound += self.peaks[telling]
         if not bound or 2 * sum(counts[:telling]) >= sum(counts):
             return Plan(Scan.ALL)
-        return Plan(Scan.TELLING, telling, bound)
+        # Frequencies are stored in single precision.
+        return Plan(Scan.TELLING, telling, bound * (1 + 1e-6))
+
+
+def _parted(values: Sequence[Any], place: int) -> tuple[Sequence[Any], Sequence[Any]]:
+    return values[:place], values[place:]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How the best by words are found.
 
-    Documents without one of the ``telling`` rarest terms have a rank below ``bound``.
+    Documents without one of the ``telling`` rarest terms have at most the rank ``bound``.
     """
 
     scan: Scan
@@ -181,7 +199,7 @@ class Plan:
 
     def settles(self, ranks: Sequence[float], limit: int) -> bool:
         """Tell whether the best of what was ranked are the best of all documents, too."""
-        return not self.bound or (len(ranks) == limit and min(ranks) >= self.bound)
+        return not self.bound or (len(ranks) == limit and min(ranks) > self.bound)
 
 
 @lru_cache(_FORMS)
@@ -196,8 +214,7 @@ def statistics(filtered: tuple[str, ...]) -> Prepared:
             document_totals.c.documents,
             document_totals.c.length,
             counted if conditions else document_totals.c.documents,
-            term_counts.c.id,
-            term_counts.c.documents,
+            *(term_counts.c[name] for name in Term._fields),
         )
         .select_from(document_totals)
         .outerjoin(term_counts, known)
@@ -212,8 +229,9 @@ def by_words(form: Form, scan: Scan) -> Prepared:
         Scan.PASSING: _ranked_passing,
         Scan.TELLING: _ranked_telling,
     }[scan](form)
-    best = select(ranked.c.document_id, ranked.c.rank).where(ranked.c.rank.is_not(None))
-    best = best.order_by(ranked.c.rank.desc(), ranked.c.document_id)
+    best = select(ranked.c.document_id, ranked.c.rank).order_by(
+        ranked.c.rank.desc(), ranked.c.document_id
+    )
     found = best.limit(_number(form.limit)).subquery()
     return Prepared.of(_scored(form, found, found.c.rank))
 
@@ -278,8 +296,9 @@ def _ranked_all(form: Form) -> Subquery:
 
 def _ranked_passing(form: Form) -> Subquery:
     rank = _rank_of(documents.c.id, "asked").label("rank")
-    passing = select(documents.c.id.label("document_id"), rank)
-    return passing.where(*_matches(form.filtered)).subquery()
+    passing = select(documents.c.id.label("document_id"), rank).where(*_matches(form.filtered))
+    some = passing.subquery()
+    return select(some).where(some.c.rank.is_not(None)).subquery()
 
 
 def _ranked_telling(form: Form) -> Subquery:
@@ -297,10 +316,9 @@ def _ranked_telling(form: Form) -> Subquery:
 
 def _ranked(terms: str, form: Form) -> Select[Any]:
     """All documents that hold one of the terms and pass the filters, and their rank by these."""
-    asked = _asked(terms)
     ranked = (
-        select(postings.c.document_id, _rank(asked).label("rank"))
-        .join(asked, postings.c.term_id == asked.c.term_id)
+        select(postings.c.document_id, _rank(terms).label("rank"))
+        .where(postings.c.term_id == any_(_ids(terms)))
         .group_by(postings.c.document_id)
     )
     if not form.filtered:
@@ -312,31 +330,21 @@ def _ranked(terms: str, form: Form) -> Select[Any]:
 
 def _rank_of(document_id: ColumnElement[int], terms: str) -> ColumnElement[Any]:
     """The rank of one document by some terms; NULL where it holds none of them."""
-    asked = _asked(terms)
-    return (
-        select(_rank(asked))
-        .select_from(asked)
-        .join(postings, postings.c.term_id == asked.c.term_id)
-        .where(postings.c.document_id == document_id)
-        .scalar_subquery()
-    )
+    held = (postings.c.document_id == document_id) & (postings.c.term_id == any_(_ids(terms)))
+    return select(_rank(terms)).where(held).scalar_subquery()
 
 
-def _asked(terms: str) -> Subquery:
-    ids = _given(terms, ARRAY(Integer))
-    rarities = _given(f"{terms}_rarities", ARRAY(Double))
-    return select(
-        func.unnest(ids).label("term_id"), func.unnest(rarities).label("rarity")
-    ).subquery()
-
-
-def _rank(asked: Subquery) -> ColumnElement[Any]:
-    """As ``lexical.bm25``; ``by_length`` is K1 * B / mean length."""
+def _rank(terms: str) -> ColumnElement[Any]:
+    """The sum over postings of what ``lexical.bm25`` gives; ``Words.values`` has its parts."""
     frequency, length = cast(postings.c.frequency, Double), postings.c.length
-    by_length = _given("by_length", Double)
-    saturation = frequency + literal_column(str(K1 * (1 - B)), Double) + by_length * length
-    gain = literal_column(str(K1 + 1), Double)
-    return func.sum(asked.c.rarity * gain * frequency / saturation)
+    gains = select(_given(f"{terms}_gains", ARRAY(Double))).scalar_subquery()
+    gain = gains[func.array_position(_ids(terms), postings.c.term_id, type_=Integer)]
+    flat = literal_column(str(K1 * (1 - B)), Double)
+    return func.sum(gain * frequency / (frequency + flat + _given("by_length", Double) * length))
+
+
+def _ids(terms: str) -> ColumnElement[Any]:
+    return _given(terms, ARRAY(Integer))
 
 
 def _nearest(form: Form, space: Space, vectors: Table, walked: int | None) -> Select[Any]:
@@ -369,11 +377,11 @@ def _scored(
     if form.space is not None:
         model, dimensions = form.space
         asked = _vector(form.space)
-        own = _of_model(dataset_vectors, model)
+        of_model = documents.c.model == literal(model, Text, literal_execute=True)
         distance = _distance(group_vectors, asked, dimensions, exact=True)
         group = (
             select(group_vectors.c.position, distance.label("distance"))
-            .where(group_vectors.c.document_id == documents.c.id, _of_model(group_vectors, model))
+            .where(group_vectors.c.document_id == documents.c.id)
             .order_by(distance, group_vectors.c.position)
             .limit(_number(1))
             .lateral()
@@ -381,8 +389,8 @@ def _scored(
         similarity = -_distance(dataset_vectors, asked, dimensions, exact=True)
         scores = (rank, similarity, -group.c.distance, group.c.position)
         tables = tables.outerjoin(
-            dataset_vectors, (dataset_vectors.c.document_id == documents.c.id) & own
-        ).outerjoin(group, true())
+            dataset_vectors, (dataset_vectors.c.document_id == documents.c.id) & of_model
+        ).outerjoin(group, of_model)
     attributes = (documents.c[name] for name in ATTRIBUTES)
     return select(documents.c.urn, *attributes, *scores, *more).select_from(tables)
 

@@ -378,13 +378,16 @@ group_vectors = Table(
     Column("vector", HALFVEC, nullable=False),
 )
 
-# In how many documents a term is; 0 where the last of them went.
+# In how many documents a term is; 0 where the last of them went. No document has ever held it more
+# often than ``peak_frequency``, or as a larger part of its length than ``peak_share``.
 term_counts = Table(
     "term_counts",
     metadata,
     Column("id", Integer, Identity(always=True), primary_key=True),
     Column("term", TERM, nullable=False, unique=True),
     Column("documents", BigInteger, nullable=False),
+    Column("peak_frequency", REAL, nullable=False),
+    Column("peak_share", REAL, nullable=False),
 )
 
 # Which documents hold a term. It carries the document's length, so that terms are scored from the

@@ -37,6 +37,7 @@ from dataspoke.adapters.postgres.retrieval import (
     Prepared,
     Scan,
     Space,
+    Term,
     Words,
     among,
 )
@@ -68,7 +69,7 @@ _Row = Sequence[Any]
 
 # So many of the nearest column groups are looked at for each dataset that is wanted; more, where
 # those of few datasets take all the places.
-_WALKED = (3, 24)
+_WALKED = (2, 16)
 # Where the lexical score stands in a row, the others after it.
 _LEXICAL = 1 + len(rows.ATTRIBUTES)
 
@@ -127,12 +128,24 @@ _new = select(
     _each("lengths", REAL).label("length"),
 ).cte("new")
 _more = postgresql.insert(term_counts).from_select(
-    ["term", "documents"], select(_new.c.term, func.count()).group_by(_new.c.term)
+    ["term", "documents", "peak_frequency", "peak_share"],
+    select(
+        _new.c.term,
+        func.count(),
+        func.max(_new.c.frequency),
+        func.max(_new.c.frequency / _new.c.length),
+    ).group_by(_new.c.term),
 )
 _counted = (
     _more.on_conflict_do_update(
         index_elements=["term"],
-        set_={"documents": term_counts.c.documents + _more.excluded.documents},
+        set_={
+            "documents": term_counts.c.documents + _more.excluded.documents,
+            **{
+                name: func.greatest(term_counts.c[name], _more.excluded[name])
+                for name in ("peak_frequency", "peak_share")
+            },
+        },
     )
     .returning(term_counts.c.id, term_counts.c.term)
     .cte("counted")
@@ -257,9 +270,8 @@ class PostgresVectors:
             if not known:
                 return []
             stored, length, matching, *_ = known[0]
-            counts = {row[3]: row[4] for row in known if row[3] is not None}
-            words = Words.of(counts, stored, length)
-            form = Form(filtered, bool(words.documents_with), space, limit)
+            words = Words.of((Term(*row[3:]) for row in known if row[3]), stored, length)
+            form = Form(filtered, bool(words.terms), space, limit)
             if vector is not None:
                 values["vector"] = vector.tolist()
             # At once, on two connections: together they take no longer than the slower one.
