@@ -1,9 +1,10 @@
 """How fast and how exactly catalogues of any size are searched, and what filling the index takes.
 
 The catalogue is made up (``bench.catalogue``). The first thousand datasets, 3,700 texts, are
-embedded by the real model. The vectors of the others lie between those of two of these from the
-same domain, moved by noise: to embed all would take the better part of an hour, and the shape of
-the space, which decides how well graphs of neighbours work, stays that of the model.
+embedded by the real model. The vectors of the others are derived from these: one of the same
+domain, moved by a part of the difference of two others and by a little noise. To embed all would
+take the better part of an hour, and the directions in which texts differ, which decide how well
+graphs of neighbours work, stay those of the model.
 
 Search is timed at the service, one question after the other, no two alike: the question's
 embedding, retrieval, ranking, and reading the documents of the page. No answer is cached. The hub
@@ -57,7 +58,9 @@ from dataspoke.settings import StoreSettings
 Matrix = NDArray[np.float32]
 
 _EMBEDDED = 1_000
-_NOISE = 0.35
+# How far derived vectors lie from one that is real, in differences of two that are, and in noise.
+_MOVED = (0.2, 0.7)
+_NOISE = 0.15
 _BATCH = 250
 _DEPTH = 50
 _PAGE = 10
@@ -94,21 +97,24 @@ class Texts:
         if number < len(self._vectors):
             return self._vectors[number]
         chance = np.random.default_rng([number, 3])
-        alike = self._by_domain[topic(number).domain]
-        one, other = (self._vectors[alike[int(chance.integers(len(alike)))]] for _ in range(2))
-        share = chance.uniform(0.5, 1)
-        rows = [0, *(1 + chance.permutation(groups))]
-        noise = chance.standard_normal((len(rows), one.shape[1])).astype(np.float32)
-        noise *= _NOISE / np.linalg.norm(noise, axis=1, keepdims=True)
-        mixed = noise + np.stack(
-            [
-                share * one[row and 1 + (row - 1) % (len(one) - 1)]
-                + (1 - share) * other[row and 1 + (row - 1) % (len(other) - 1)]
-                for row in rows
-            ]
+        near = self._by_domain[topic(number).domain]
+        elsewhere = self._by_domain[str(chance.choice(list(self._by_domain)))]
+        one, two, three = (
+            self._vectors[some[int(chance.integers(len(some)))]]
+            for some in (near, elsewhere, elsewhere)
         )
+        noise = chance.standard_normal((1 + groups, one.shape[1])).astype(np.float32)
+        noise *= _NOISE / np.linalg.norm(noise, axis=1, keepdims=True)
+        moved = _rows(two, groups) - _rows(three, groups)
+        mixed = _rows(one, groups) + chance.uniform(*_MOVED) * moved + noise
         unit: Matrix = (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
         return unit
+
+
+def _rows(vectors: Matrix, groups: int) -> Matrix:
+    """Return the first vector and so many of the others, repeated where they are fewer."""
+    rows: Matrix = vectors[[0, *(1 + n % (len(vectors) - 1) for n in range(groups))]]
+    return rows
 
 
 def document(number: int) -> Document:

@@ -53,6 +53,9 @@ from dataspoke.knowledge.model import SearchFilters
 
 # Looking up one term of one document takes as long as reading so many postings in a row.
 _LOOKUP_COST = 20
+# What the last of the best ranks gets of the gain of one telling term. With 2/3, one question in a
+# hundred has to read all postings after all.
+_EXPECTED = 2 / 3
 # What passes the filters is counted so far: above that the number makes no difference.
 COUNTED_UP_TO = 10_000
 # So many statements are kept. One for each set of filters that are used together, each depth of
@@ -168,12 +171,12 @@ class Words:
         if matching is not None and matching * _LOOKUP_COST * len(counts) < sum(counts):
             return Plan(Scan.PASSING)
         # A document without the telling terms gets no more than the bound from the others
-        # (MaxScore: Turtle and Flood 1995). They are few enough to be outweighed by one telling
-        # term, which adds about its rarity; whether they are is seen from the ranks.
+        # (MaxScore: Turtle and Flood 1995). They are few enough for the last of the best to be
+        # above it, with about so much from one telling term; whether it is is seen from the ranks.
         enough = (gain for gain, count in zip(self.gains, counts, strict=True) if count >= limit)
-        outweighed = next(enough, 0.0) / (K1 + 1)
+        expected = _EXPECTED * next(enough, 0.0)
         telling, bound = len(counts), 0.0
-        while telling and bound + self.peaks[telling - 1] <= outweighed:
+        while telling and bound + self.peaks[telling - 1] <= expected:
             telling -= 1
             bound += self.peaks[telling]
         if not bound or 2 * sum(counts[:telling]) >= sum(counts):
