@@ -575,7 +575,7 @@ async def test_connections_that_the_server_ended_are_replaced(database_url: str)
     store = PostgresStore(engine)
     await store.ping()
     ended = text(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     other = create_engine(StoreSettings(url=database_url))

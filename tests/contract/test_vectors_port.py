@@ -15,6 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dataspoke.adapters.memory.vectors import MemoryVectors
 from dataspoke.adapters.postgres.engine import create_engine
+from dataspoke.adapters.postgres.tables import (
+    NEAREST_INDEX_PREFIX,
+    dataset_vectors,
+    group_vectors,
+    nearest_index_name,
+)
 from dataspoke.adapters.postgres.vectors import PostgresVectors
 from dataspoke.adapters.weaviate import WeaviateVectors
 from dataspoke.errors import (
@@ -633,6 +639,37 @@ async def test_two_processes_meet_a_new_model_at_once(emptied: AsyncEngine) -> N
         )
     found = await writers[0].search("", unit(1), "brand new@8", ANY, 9)
     assert urns(found) == ["0", "1", "2", "3"]
+
+
+async def test_a_model_that_nothing_uses_any_more_leaves_no_index(emptied: AsyncEngine) -> None:
+    vectors = PostgresVectors(emptied)
+    names = "SELECT indexname FROM pg_indexes WHERE indexname LIKE :prefix"
+
+    async def indexes() -> set[str]:
+        async with emptied.connect() as connection:
+            found = await connection.scalars(text(names), {"prefix": f"{NEAREST_INDEX_PREFIX}%"})
+            return set(found)
+
+    def of(model: str) -> set[str]:
+        return {nearest_index_name(table, model) for table in (dataset_vectors, group_vectors)}
+
+    def written(urn: str, version: int, model: str) -> Entry:
+        return entry(document(urn, "orders"), unit(1), version, model, [unit(0, 1)])
+
+    others = await indexes() - of("old@8") - of("new@8")
+    await vectors.upsert([written("a", 1, "old@8"), written("b", 1, "old@8")])
+    await vectors.upsert([written("a", 2, "new@8")])
+    assert await indexes() - others == of("old@8") | of("new@8")
+    async with asyncio.timeout(30):
+        await asyncio.gather(
+            vectors.upsert([written("b", 2, "new@8")]),
+            *(vectors.search("orders", unit(1), "old@8", ANY, 5) for _ in range(20)),
+        )
+    assert await indexes() - others == of("new@8")
+    await vectors.delete({"a": 2, "b": 2})
+    assert await indexes() - others == set()
+    await vectors.upsert([written("a", 3, "old@8")])
+    assert urns(await vectors.search("", unit(1), "old@8", ANY, 5)) == ["a"]
 
 
 async def test_calls_take_as_many_statements_for_one_document_as_for_fifty(
