@@ -55,9 +55,9 @@ def test_all_scores_are_weighed() -> None:
     order = rank([words, candidate("both", 8, 0.5, 0.4), sense])
     # Of two telling words in a question, words count for 0.3.
     assert {dataset_name(entry.urn): pytest.approx(entry.score) for entry in order} == {
-        "both": 0.3 * 0.8 + 0.35 + 0.35,
-        "sense": 0.35 + 0.35 * 0.5,
-        "words": 0.3 + 0.35 * 0.2 + 0.35 * 0.25,
+        "both": 0.3 * 0.8 + 0.7 * (0.4 + 0.6),
+        "sense": 0.7 * (0.4 + 0.6 * 0.5),
+        "words": 0.3 + 0.7 * (0.4 * 0.2 + 0.6 * 0.25),
     }
     assert names(order) == ["both", "sense", "words"]
 
@@ -71,7 +71,7 @@ def test_the_more_a_question_asks_for_the_more_words_count() -> None:
 
 def test_what_has_no_columns_is_judged_as_a_whole() -> None:
     order = rank([candidate("none", 1, 0.4), candidate("some", 1, 0.4, 0.4)])
-    assert [entry.score for entry in order] == [1, 1]
+    assert [entry.score for entry in order] == pytest.approx([1, 1])
 
 
 def test_words_alone_decide_where_there_are_no_vectors() -> None:

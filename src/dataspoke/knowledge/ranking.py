@@ -22,19 +22,19 @@ from dataspoke.knowledge.model import (
 )
 from dataspoke.urns import dataset_name
 
-# Of all settings on a wide plateau this is the middle one; bench/README.md has the figures.
+# The settings lie amid a plateau: bench/README.md has the figures around them.
 #
 # What words count for beside meaning, for questions of so many telling words: a vector is one point
 # however much is asked for, so the more is asked for, the more words tell.
-_LEXICAL_WEIGHT = (0.3, 0.55)
+_LEXICAL_WEIGHT = (0.3, 0.6)
 _WORDS = (4, 16)
-# How the rest is shared between the dataset's vector and that of its best column group.
-_COLUMN_SHARE = 0.5
-# What the three best datasets of a schema count for, the best first.
-_SCHEMA_BEST = (4 / 7, 2 / 7, 1 / 7)
+# The share of the best column group in what meaning counts for; the dataset's vector has the rest.
+_COLUMN_SHARE = 0.6
 # Relevance in twelfths: a dataset's own, that of the best ones of its schema, and how near the
 # columns of all that was found of the schema are on the average.
-_OWN, _BEST, _AROUND = 5 / 12, 5 / 12, 2 / 12
+_OWN, _BEST, _AROUND = 5 / 12, 4 / 12, 3 / 12
+# What the three best datasets of a schema count for, the best first.
+_SCHEMA_BEST = (4 / 7, 2 / 7, 1 / 7)
 # Of the tables that answer a question 95 in 100 are more similar to it than this.
 _SIMILAR = 0.3
 _MAX_REASONS = 8
@@ -120,62 +120,64 @@ def _relevant(
     without a schema stands by itself.
     """
     own, columns = _fused(tier, lexical_weight)
-    found = [candidate for candidate in tier if own[candidate.urn] > 0]
-    schemas: dict[tuple[str, str, str], list[Candidate]] = defaultdict(list)
-    for candidate in found:
-        schemas[_schema(candidate.urn)].append(candidate)
+    schemas: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    # By relevance, so that every schema's best come first.
+    order = sorted(range(len(tier)), key=lambda i: (-own[i], tier[i].urn))
+    found = [i for i in order if own[i] > 0]
+    places = {tier[i].urn: place for place, i in enumerate(found)}
+    for i in found:
+        schemas[_schema(tier[i].urn)].append(i)
     for (_, path, _), mates in schemas.items():
-        mates.sort(key=lambda mate: (-own[mate.urn], mate.urn))
-        best = sum(
-            weight * own[mate.urn] for weight, mate in zip(_SCHEMA_BEST, mates, strict=False)
-        )
-        around = sum(columns[mate.urn] for mate in mates) / len(mates)
-        for mate in mates:
-            relevance, companion = own[mate.urn], None
+        best = sum(weight * own[i] for weight, i in zip(_SCHEMA_BEST, mates, strict=False))
+        around = sum(columns[i] for i in mates) / len(mates)
+        for i in mates:
+            candidate, relevance, companion = tier[i], own[i], None
             if path:
                 relevance = _OWN * relevance + _BEST * best + _AROUND * around
-                companion = next((other.urn for other in mates[:2] if other is not mate), None)
-            related = ((-own[urn], urn) for urn in mate.attributes.related if own.get(urn, 0) > 0)
-            yield mate, relevance, companion, min(related, default=(0, None))[1]
+                companion = next((tier[j].urn for j in mates[:2] if j != i), None)
+            joined = min(
+                (places[urn] for urn in candidate.attributes.related if urn in places),
+                default=None,
+            )
+            yield (
+                candidate,
+                relevance,
+                companion,
+                None if joined is None else tier[found[joined]].urn,
+            )
 
 
 def _fused(
     tier: Sequence[Candidate], lexical_weight: float
-) -> tuple[Mapping[str, float], Mapping[str, float]]:
-    """Return by urn the weighted sum of the scores, and how near the columns are; 0 to 1 both.
+) -> tuple[Sequence[float], Sequence[float]]:
+    """Return the weighted sums of all scores, and how near the columns are; 0 to 1, in order.
 
     Every score is scaled by the best one. Only what the caller may see sets the scale: a score
     that depended on hidden datasets would tell about them. Ways of searching without any answer
     are left out; what has no columns is judged as a whole.
     """
-    ways = {
-        "lexical": {c.urn: c.lexical or 0.0 for c in tier},
-        "whole": {c.urn: c.similarity or 0.0 for c in tier},
-        "columns": {
-            c.urn: (c.similarity if c.column_similarity is None else c.column_similarity) or 0.0
-            for c in tier
-        },
-    }
-    weights = {
-        "lexical": lexical_weight,
-        "whole": (1 - lexical_weight) * (1 - _COLUMN_SHARE),
-        "columns": (1 - lexical_weight) * _COLUMN_SHARE,
-    }
-    best = {name: max(scores.values(), default=0.0) for name, scores in ways.items()}
-    scaled = {
-        name: {urn: max(0.0, score) / best[name] for urn, score in scores.items()}
-        for name, scores in ways.items()
-        if best[name] > 0
-    }
-    whole = sum(weights[name] for name in scaled)
-    own = {
-        c.urn: sum(weights[name] * scores[c.urn] for name, scores in scaled.items()) / whole
-        if whole
-        else 0.0
-        for c in tier
-    }
+    meaning = 1 - lexical_weight
+    columns = [
+        (c.similarity if c.column_similarity is None else c.column_similarity) or 0.0 for c in tier
+    ]
+    total, whole = [0.0] * len(tier), 0.0
+    for weight, scores in (
+        (lexical_weight, [c.lexical or 0.0 for c in tier]),
+        (meaning * (1 - _COLUMN_SHARE), [c.similarity or 0.0 for c in tier]),
+        (meaning * _COLUMN_SHARE, columns),
+    ):
+        best = max(scores, default=0.0)
+        if best > 0:
+            whole += weight
+            share = weight / best
+            total = [
+                so_far + share * max(0.0, score)
+                for so_far, score in zip(total, scores, strict=True)
+            ]
+    own = [so_far / whole for so_far in total] if whole else total
+    nearest = max(columns, default=0.0)
     # By words alone, they tell how much a schema is about the question, too.
-    return own, scaled.get("columns", own)
+    return own, [max(0.0, near) / nearest for near in columns] if nearest > 0 else own
 
 
 def _schema(urn: str) -> tuple[str, str, str]:
