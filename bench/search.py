@@ -52,6 +52,7 @@ from dataspoke.knowledge.indexing import IndexService
 from dataspoke.knowledge.lexical import split_words
 from dataspoke.knowledge.model import Candidate, SearchFilters
 from dataspoke.knowledge.search import MAX_QUESTION_CHARACTERS, SearchService
+from dataspoke.knowledge.vocabulary import learn
 from dataspoke.urns import dataset_name
 
 _PLATFORM = "urn:li:dataPlatform:postgres"
@@ -211,6 +212,7 @@ class Bench:
         for dataset in tables:
             self._hub.put(dataset)
         async with self._store.transaction() as tx:
+            await tx.save_vocabulary(learn(tables, {}))
             await tx.request_index([dataset.urn for dataset in tables])
         while await self._store.index_requests(1, background=False):
             await self._index.reindex(None)
