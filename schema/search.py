@@ -53,7 +53,7 @@ describe(
         "DOMAIN": "Its domain.",
         "OWNER": "An owner.",
         "PLATFORM": "Its platform.",
-        "JOIN": "The name of a dataset that it is joined with.",
+        "JOIN": "The name of a dataset that queries join with it.",
         "FILTER": "A condition that queries set.",
         "UPSTREAM": "The name of a dataset that it is made from.",
     },
