@@ -8,17 +8,26 @@ and is served once it lacks nothing; then the former is deleted.
 """
 
 import asyncio
+import functools
 import hashlib
 import json
 import time
 import uuid
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, astuple, dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 import httpx
 import numpy as np
@@ -60,6 +69,8 @@ from dataspoke.knowledge.model import Attributes, Candidate, Document, Neighbour
 from dataspoke.ports.vectors import Entry
 from dataspoke.settings import VectorsSettings
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Vector = NDArray[np.float32]
 # Held by whoever writes, against all other processes.
 Lock = Callable[[], AbstractAsyncContextManager[object]]
@@ -104,6 +115,25 @@ class _Stored:
     content_hash: str
     model: str | None
     groups: int
+
+
+class _CollectionGone(DependencyUnavailable):
+    """Another process has switched to another model's collection and deleted this one."""
+
+
+def _following_switches(
+    read: Callable[P, Awaitable[T]],
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Read again where the collections are others than they were."""
+
+    @functools.wraps(read)
+    async def reading(*arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return await read(*arguments, **named)
+        except _CollectionGone:
+            return await read(*arguments, **named)
+
+    return reading
 
 
 class WeaviateVectors:
@@ -281,13 +311,10 @@ class WeaviateVectors:
 
     async def _switch_where_complete(self, layout: _Layout) -> None:
         """Serve another model's collection once it has vectors of all that the served one holds."""
-        others = sorted(layout.names - {layout.served})
-        if layout.served is None or not others:
+        if layout.served is None:
             return
-        stored = await self._count(layout.served)
-        for name in others:
-            with_vectors = Filter.by_property("embedded").equal(True)
-            if await self._count(name, with_vectors) < stored:
+        for name in sorted(layout.names - {layout.served}):
+            if not await self._is_complete(name, layout.served):
                 continue
             await self._client.alias.update(
                 alias_name=self._settings.collection, new_target_collection=name
@@ -297,8 +324,24 @@ class WeaviateVectors:
             await self._read_layout()
             return
 
+    async def _is_complete(self, name: str, served: str) -> bool:
+        with_vectors = Filter.by_property("embedded").equal(True)
+        new, old = self._client.collections.use(name), self._client.collections.use(served)
+        if not self._settings.tenant:
+            return await _count(new, with_vectors) >= await _count(old)
+        # The switch is for all tenants.
+        there = await new.tenants.get()
+        for tenant in await old.tenants.get():
+            stored = await _count(old.with_tenant(tenant))
+            if stored and tenant not in there:
+                return False
+            if stored and await _count(new.with_tenant(tenant), with_vectors) < stored:
+                return False
+        return True
+
     # --- reading ---
 
+    @_following_switches
     async def versions(self, urns: Sequence[str]) -> Mapping[str, tuple[str, str | None]]:
         async with self._reading() as layout:
             found: dict[str, tuple[tuple[int, bool, bool], _Stored]] = {}
@@ -310,6 +353,7 @@ class WeaviateVectors:
                         found[urn] = (rank, stored)
             return {urn: (one.content_hash, one.model) for urn, (_, one) in found.items()}
 
+    @_following_switches
     async def urns(self) -> frozenset[str]:
         async with self._reading(all_pages=True) as layout:
             if layout.served is None:
@@ -318,10 +362,14 @@ class WeaviateVectors:
             found = collection.iterator(return_properties=["urn"], cache_size=_PAGE)
             return frozenset([str(one.properties["urn"]) async for one in found])
 
+    @_following_switches
     async def count(self) -> int:
         async with self._reading() as layout:
-            return 0 if layout.served is None else await self._count(layout.served)
+            if layout.served is None:
+                return 0
+            return await _count(self._collection(layout.served))
 
+    @_following_switches
     async def documents(self, urns: Sequence[str]) -> Mapping[str, Document]:
         async with self._reading() as layout:
             if layout.served is None:
@@ -330,6 +378,7 @@ class WeaviateVectors:
             documents = (_document(one.properties["document"]) for one in found)
             return {document.urn: document for document in documents}
 
+    @_following_switches
     async def entries(self, urns: Sequence[str]) -> Mapping[str, Entry]:
         async with self._reading() as layout:
             found: dict[str, tuple[tuple[int, bool, bool], Entry]] = {}
@@ -355,6 +404,7 @@ class WeaviateVectors:
                         found[urn] = (rank, entry)
             return {urn: entry for urn, (_, entry) in found.items()}
 
+    @_following_switches
     async def search(
         self,
         text: str,
@@ -480,6 +530,7 @@ class WeaviateVectors:
             found.update(_Found.of(answer.objects).found)
         return found
 
+    @_following_switches
     async def neighbours(
         self, urns: Sequence[str], limit: int
     ) -> Mapping[str, Sequence[Neighbour]]:
@@ -584,9 +635,12 @@ class WeaviateVectors:
             found += answer.objects
         return found
 
-    async def _count(self, name: str, condition: Condition | None = None) -> int:
-        counted = self._collection(name).aggregate.over_all(total_count=True, filters=condition)
-        return (await counted).total_count or 0
+
+async def _count(
+    collection: "CollectionAsync[Any, None]", condition: Condition | None = None
+) -> int:
+    counted = await collection.aggregate.over_all(total_count=True, filters=condition)
+    return counted.total_count or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -860,6 +914,8 @@ class _translated:  # noqa: N801  used as a function, and quicker than a generat
             return DependencyUnavailable(
                 _PORT, f"Weaviate cannot be reached; is it running at {self._url}?"
             )
+        if isinstance(error, WeaviateBaseError) and "could not find class" in message:
+            return _CollectionGone(_PORT, "A collection of Weaviate was replaced; try again.")
         if isinstance(error, WeaviateBaseError):
             return DependencyRejected(_PORT, f"Weaviate refused: {message}")
         return None

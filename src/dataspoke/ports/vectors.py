@@ -33,7 +33,9 @@ class Vectors(Protocol):
     async def upsert(self, entries: Sequence[Entry]) -> None:
         """Store or replace each document that is not stored in a newer version.
 
-        All of them or none; the same entry twice changes nothing.
+        Each of them whole, and all or none where the index has transactions; the same entry twice
+        changes nothing. Until all documents have been stored by a new model, vectors of the former
+        one may be kept of texts that did not change.
         """
         ...
 
