@@ -14,7 +14,7 @@ from dataspoke.errors import (
     DependencyUnavailable,
 )
 from dataspoke.health.service import AUDIT_BATCH, audit_job
-from dataspoke.knowledge.indexing import REINDEX
+from dataspoke.knowledge.indexing import RECONCILE, REINDEX
 from dataspoke.ports.changes import ChangeLog, Group, Kept, Member, Partition
 from dataspoke.ports.hub import EventPage, Hub, MetadataEvent, RejectedEvent, Topic
 from dataspoke.ports.store import JobKind, NewJob, Store, Transaction
@@ -40,7 +40,7 @@ _EMPTY_PAUSE_S = 0.2
 _PACE_S = 0.3
 # What finds everything that events could have told of.
 _CATCH_UP = (
-    NewJob(JobKind.RECONCILE, dedupe_key=JobKind.RECONCILE),
+    RECONCILE,
     NewJob(JobKind.AUDIT_ALL, dedupe_key=JobKind.AUDIT_ALL),
     scan_all_job(),
 )

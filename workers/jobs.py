@@ -76,6 +76,7 @@ def work_table(
         ),
         JobKind.RECONCILE: lambda lease, payload: index.reconcile(lease),
         JobKind.RECONCILE_DATASETS: compare,
+        JobKind.LEARN_VOCABULARY: lambda lease, payload: index.learn(lease),
         JobKind.DELETE_OLD: lambda lease, payload: retention.delete_old(lease),
     }
 

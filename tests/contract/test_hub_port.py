@@ -140,6 +140,16 @@ async def test_a_dataset_is_read_in_full(under_test):
     assert await under_test.hub.datasets([described().urn]) == {described().urn: described()}
 
 
+async def test_the_glossary_is_read_whole(under_test):
+    assert await under_test.hub.glossary() == {}
+    under_test.define("Net Revenue", "Revenue after returns, also called net sales.")
+    under_test.define("Churn", "")
+    assert await under_test.hub.glossary() == {
+        "Net Revenue": "Revenue after returns, also called net sales.",
+        "Churn": "",
+    }
+
+
 async def test_a_dataset_with_next_to_nothing_is_read(under_test):
     under_test.put(plain("bare"))
 

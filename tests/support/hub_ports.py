@@ -44,6 +44,10 @@ class HubUnderTest(ABC):
         """Add datasets; what else is given belongs to each."""
 
     @abstractmethod
+    def define(self, name: str, definition: str) -> None:
+        """Add a glossary term."""
+
+    @abstractmethod
     def describe(self, urn: str, text: str) -> None:
         """Change a description, as an editor who is not DataSpoke."""
 
@@ -91,6 +95,9 @@ class MemoryUnderTest(HubUnderTest):
             else Access(seen, seen, edit_assertions=False, view_usage=seen)
         )
 
+    def define(self, name: str, definition: str) -> None:
+        self._memory.terms[name] = definition
+
     def describe(self, urn: str, text: str) -> None:
         event = MetadataEvent(urn, "dataset", "editableDatasetProperties", "UPSERT", actor=EDITOR)
         self._memory.emit(Topic.VERSIONED, event)
@@ -134,6 +141,10 @@ class DataHubUnderTest(HubUnderTest):
                     ),
                 ),
             )
+
+    def define(self, name: str, definition: str) -> None:
+        info = models.GlossaryTermInfoClass(definition, "INTERNAL", name=name)
+        self.emit(Mcp(entityUrn=f"urn:li:glossaryTerm:{name.replace(' ', '')}", aspect=info))
 
     def describe(self, urn: str, text: str) -> None:
         aspect = models.EditableDatasetPropertiesClass(

@@ -167,6 +167,7 @@ async def test_reconcile_finds_what_is_missing_stale_and_gone(world: World) -> N
         JobKind.REINDEX,
         JobKind.BACKFILL,
         JobKind.RECONCILE_DATASETS,
+        JobKind.LEARN_VOCABULARY,
     }
     assert await world.store.known_datasets() == {kept.urn}
     await world.index.reindex(None)
@@ -438,3 +439,36 @@ async def test_joins_are_learned_from_queries_and_foreign_keys(world: World) -> 
     assert await world.reconcile() == Drift(compared=2)
     world.hub.put(orders, queries=[Query(statement.replace("state", "id"), 1, world.clock.now())])
     assert await world.reconcile() == Drift(compared=2, snapshots=1, documents=1)
+
+
+async def test_abbreviations_are_learned_and_what_uses_them_is_found_by_the_whole_word(
+    world: World,
+) -> None:
+    teachers = [
+        Dataset(
+            urn_of(f"{schema}.staff"),
+            f"{schema}.staff",
+            HIVE,
+            fields=(Field("dept_code", description="Code of the department"),),
+        )
+        for schema in ("hr", "payroll", "legal")
+    ]
+    await world.put(*teachers, Dataset(urn_of("x.dept_list"), "x.dept_list", HIVE))
+    world.hub.terms["Net Revenue"] = "Also called earnings."
+    before = await world.search("departments")
+    assert urn_of("x.dept_list") not in found(before) or before.hits[0].urn != urn_of("x.dept_list")
+
+    await world.index.learn(None)
+    expansions = (await world.store.vocabulary()).expansions
+    assert expansions["dept"] == ("department",)
+    assert expansions["earnings"] == ("net revenue",)
+    assert [job.kind for job in world.store.open_jobs] == [JobKind.RECONCILE]
+    await world.reconcile()
+    wordy = await world.wordy_finder.search(
+        world.hub.admit("viewer", "urn:li:corpuser:viewer"), "departments", ANY, 10, None
+    )
+    assert urn_of("x.dept_list") in found(wordy)
+    # Nothing new to learn asks for nothing.
+    jobs = len(world.store.open_jobs)
+    await world.index.learn(None)
+    assert len(world.store.open_jobs) == jobs

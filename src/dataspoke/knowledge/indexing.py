@@ -16,6 +16,7 @@ from dataspoke.knowledge.model import Document, Snapshot, Vocabulary
 from dataspoke.knowledge.pages import forget_pages
 from dataspoke.knowledge.personal import PERSONAL_WORDS
 from dataspoke.knowledge.queries import Observed, observed, referred, table_names
+from dataspoke.knowledge.vocabulary import learn
 from dataspoke.ports.cache import Cache
 from dataspoke.ports.clock import Clock
 from dataspoke.ports.embedder import Embedder
@@ -38,6 +39,8 @@ _QUERIES_OF = timedelta(days=30)
 
 # Serves what has just changed; while it waits, a second joins it.
 REINDEX = NewJob(JobKind.REINDEX, dedupe_key=JobKind.REINDEX)
+RECONCILE = NewJob(JobKind.RECONCILE, dedupe_key=JobKind.RECONCILE)
+LEARN = NewJob(JobKind.LEARN_VOCABULARY, dedupe_key=JobKind.LEARN_VOCABULARY)
 # Serves what a reconciliation found.
 BACKFILL = NewJob(JobKind.BACKFILL, dedupe_key=JobKind.BACKFILL)
 
@@ -126,7 +129,7 @@ class IndexService:
         there, gone = await self._listed()
         async with self._store.transaction(lease) as tx:
             await self._forget(tx, gone)
-            await tx.add_jobs([_comparing(urns) for urns in _batches(there, _SLICE)])
+            await tx.add_jobs([*(_comparing(urns) for urns in _batches(there, _SLICE)), LEARN])
         _log.info("reconciling: %d datasets in the hub, %d gone", len(there), len(gone))
 
     async def reconcile_datasets(self, lease: Lease | None, urns: Sequence[str]) -> Drift:
@@ -145,6 +148,26 @@ class IndexService:
         if stale:
             _log.info("%d of %d datasets were out of step with the hub", len(stale), len(urns))
         return drift
+
+    async def learn(self, lease: Lease | None) -> None:
+        """Learn what the words of the catalogue stand for, from the snapshots and the glossary.
+
+        Where that has changed, a reconciliation makes the documents anew that it changes.
+        """
+        datasets: list[Dataset] = []
+        for urns in _batches(sorted(await self._store.snapshot_urns()), _SLICE):
+            kept = await self._store.snapshots(urns)
+            datasets += [each.dataset for each in kept.values() if not each.dataset.removed]
+        glossary = await self._hub.glossary()
+        # Seconds for a large catalogue: the loop must not wait for it.
+        learned = await asyncio.to_thread(learn, datasets, glossary)
+        is_new = learned != await self._store.vocabulary()
+        async with self._store.transaction(lease) as tx:
+            if is_new:
+                await tx.save_vocabulary(learned)
+                await tx.add_jobs([RECONCILE])
+        if is_new:
+            _log.info("learned what %d words stand for", len(learned.expansions))
 
     async def survey(self) -> AsyncIterator[tuple[Drift, int]]:
         """Reconcile at once; yields what was found so far, and of how many datasets in all."""
@@ -192,6 +215,8 @@ class IndexService:
             await served.save(tx)
             if len(requests) == _BATCH:
                 await tx.add_jobs([job])
+            elif background and requests:
+                await tx.add_jobs([LEARN])
 
     async def _snapshots(self, urns: Sequence[str]) -> Mapping[str, Snapshot]:
         """Return what the hub says of these datasets now; those that it lacks are absent."""

@@ -144,6 +144,10 @@ class Hub(Protocol):
         """Yield the urns of all datasets in batches; raises as any call, in mid-way too."""
         ...
 
+    async def glossary(self) -> Mapping[str, str]:
+        """Return the definition of every glossary term by its name, empty where it has none."""
+        ...
+
     async def datasets(self, urns: Sequence[str]) -> Mapping[str, Dataset]: ...
 
     async def profiles(

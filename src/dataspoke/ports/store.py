@@ -56,6 +56,7 @@ class JobKind(StrEnum):
     BACKFILL = "backfill"
     REINDEX_CARRIERS = "reindex_carriers"  # urns of what datasets carry
     RECONCILE = "reconcile"
+    LEARN_VOCABULARY = "learn_vocabulary"
     RECONCILE_DATASETS = "reconcile_datasets"  # urns
     DELETE_OLD = "delete_old"
 

@@ -88,6 +88,9 @@ class DataHub(Hub):
     def scroll(self, batch_size: int) -> AsyncIterator[Sequence[str]]:
         return self._reader.scroll(batch_size)
 
+    async def glossary(self) -> Mapping[str, str]:
+        return await self._reader.glossary()
+
     async def datasets(self, urns: Sequence[str]) -> Mapping[str, Dataset]:
         return await self._reader.datasets(urns)
 

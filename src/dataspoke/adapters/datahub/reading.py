@@ -48,6 +48,7 @@ _log = logging.getLogger(__name__)
 _DATASETS = 50
 _SERIES = 25
 _LINEAGES = 50
+_TERMS = 500
 
 # Points of a time series in one request; DataHub cuts longer ones without a word.
 _PAGE = 1000
@@ -80,17 +81,31 @@ class Reader:
 
     async def scroll(self, batch_size: int) -> AsyncIterator[Sequence[str]]:
         """Yield the urns of all datasets that are not removed, as the search index has them."""
+        async for found in self._scroll("scroll", "the list of datasets", batch_size):
+            yield [entity["urn"] for entity in found]
+
+    async def glossary(self) -> dict[str, str]:
+        terms: dict[str, str] = {}
+        async for found in self._scroll("glossary", "the list of glossary terms", _TERMS):
+            with _understood():
+                known = [term["properties"] for term in found if term["properties"] is not None]
+                terms.update({each["name"]: each["definition"] or "" for each in known})
+        return terms
+
+    async def _scroll(
+        self, document: str, about: str, batch_size: int
+    ) -> AsyncIterator[Sequence[Raw]]:
+        """Yield entities in batches, none of them empty."""
         scroll_id: str | None = None
         while True:
             variables = {"count": batch_size, "scrollId": scroll_id}
-            answer = await self._connection.execute("scroll", variables)
+            answer = await self._connection.execute(document, variables)
             with _understood():
-                page = data_of(answer, "the list of datasets")["scrollAcrossEntities"]
+                page = data_of(answer, about)["scrollAcrossEntities"]
                 hits = [hit["entity"] for hit in page["searchResults"]]
                 scroll_id = page["nextScrollId"]
-            urns = [entity["urn"] for entity in hits if entity is not None]
-            if urns:
-                yield urns
+            if found := [entity for entity in hits if entity is not None]:
+                yield found
             if not hits or scroll_id is None:
                 return
 

@@ -36,6 +36,7 @@ class MemoryHub(Hub):
         self.rules: dict[UUID, str] = {}
         self.incidents: dict[UUID, Incident] = {}
         self.scores: dict[str, Scores] = {}
+        self.terms: dict[str, str] = {}
         self.failure: DependencyError | None = None
         self._datasets: dict[str, Dataset] = {}
         self._profiles: dict[str, tuple[Profile, ...]] = {}
@@ -137,6 +138,10 @@ class MemoryHub(Hub):
         for start in range(0, len(present), batch_size):
             yield present[start : start + batch_size]
             self._answer()
+
+    async def glossary(self) -> Mapping[str, str]:
+        self._answer()
+        return dict(self.terms)
 
     async def datasets(self, urns: Sequence[str]) -> Mapping[str, Dataset]:
         self._answer()
