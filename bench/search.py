@@ -53,6 +53,7 @@ from dataspoke.knowledge.lexical import split_words
 from dataspoke.knowledge.model import Candidate, SearchFilters
 from dataspoke.knowledge.search import MAX_QUESTION_CHARACTERS, SearchService
 from dataspoke.knowledge.vocabulary import learn
+from dataspoke.ports.embedder import Embedder
 from dataspoke.urns import dataset_name
 
 _PLATFORM = "urn:li:dataPlatform:postgres"
@@ -199,7 +200,7 @@ class _Retrieval(MemoryVectors):
 class Bench:
     """A catalogue in memory, its index, and search on it."""
 
-    def __init__(self, embedder: LocalEmbedder) -> None:
+    def __init__(self, embedder: Embedder) -> None:
         clock = MemoryClock()
         self._hub, self._store, self._vectors = MemoryHub(), MemoryStore(clock), _Retrieval()
         self._index = IndexService(self._hub, self._store, self._vectors, embedder, clock)
@@ -233,7 +234,7 @@ class Bench:
         return {
             _PRODUCT: [hit.urn for hit in page.hits],
             "BM25F": words,
-            "MiniLM": meaning,
+            "vectors": meaning,
             "RRF": _ordered(fused),
         }
 
@@ -279,9 +280,12 @@ class Outcome:
 
 
 async def measure(
-    tables: Sequence[Dataset], questions: Sequence[Question], console: Console
+    tables: Sequence[Dataset],
+    questions: Sequence[Question],
+    embedder: Embedder,
+    console: Console,
 ) -> Outcome:
-    bench = Bench(LocalEmbedder(default_directory()))
+    bench = Bench(embedder)
     began = time.perf_counter()
     await bench.index(tables)
     indexed = time.perf_counter()
@@ -320,9 +324,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="gets the ranks, a line of JSON for a question")
     chosen = parser.parse_args(arguments)
     console = Console()
+    embedder = LocalEmbedder(default_directory())
     tables = read_tables(chosen.tables)
     questions = read_questions(chosen.questions, tables)
-    outcome = asyncio.run(measure(tables, questions, console))
+    outcome = asyncio.run(measure(tables, questions, embedder, console))
     _report(outcome, f"{len(questions):,} questions on {len(tables):,} tables", console)
     if chosen.out is not None:
         lines = (

@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataspoke.catalogue import Dataset, Field
+from dataspoke.catalogue import Dataset, Field, Lineage
 from dataspoke.knowledge.documents import document_of
 from dataspoke.knowledge.lexical import bm25, frequencies, split_words, stems, terms
-from dataspoke.knowledge.model import PartKind, Snapshot, Vocabulary
+from dataspoke.knowledge.model import (
+    Document,
+    Join,
+    PartKind,
+    SampleFilter,
+    Snapshot,
+    Vocabulary,
+)
 
 URN = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.public.custOrders_2024,PROD)"
 ORDERS = Dataset(
@@ -61,6 +68,26 @@ def test_a_question_loses_its_stop_words_and_endings() -> None:
     assert terms("who") == ("who",)
 
 
+def test_pairs_of_neighbouring_words_are_searched_for_too() -> None:
+    assert terms("What is the key of the buildings?") == ("key", "build", "key_build")
+    assert terms("building key") == ("build", "key", "build_key")
+
+
+def test_names_are_found_by_pairs_and_prose_is_not() -> None:
+    dataset = Dataset(
+        URN,
+        "building_keys",
+        ORDERS.platform,
+        description="Which doors open",
+        fields=(Field("street_address"), Field("notes", description=" ".join(["far away"] * 20))),
+    )
+    found = frequencies(document_of(Snapshot(dataset), Vocabulary()))
+    assert {"build_key", "street_address", "note_far", "far_away"} <= set(found)
+    assert "door_open" not in found
+    # Of a long description its beginning alone, and less than its words.
+    assert found["far_away"] < found["far"] / 4
+
+
 def test_parts_carry_what_people_call_things() -> None:
     labels = [(part.kind, part.label) for part in document_of(Snapshot(ORDERS), Vocabulary()).parts]
     assert labels == [
@@ -83,6 +110,80 @@ def test_what_is_embedded_reads_like_a_sentence() -> None:
     assert document_of(Snapshot(ORDERS), Vocabulary()).text == (
         "what customers bought. table cust orders 2024 in shop public with order id, "
         "ship to zip code, email. gold pii sales order marketing. key of the order"
+    )
+
+
+def surrounded(snapshot: Snapshot) -> Document:
+    return document_of(snapshot, Vocabulary())
+
+
+def of_kind(document: Document, *kinds: PartKind) -> list[str]:
+    return [part.label for part in document.parts if part.kind in kinds]
+
+
+def urn_of(name: str) -> str:
+    return f"urn:li:dataset:(urn:li:dataPlatform:postgres,{name},PROD)"
+
+
+def test_what_it_is_joined_with_filtered_by_and_made_from_is_part_of_it() -> None:
+    joins = (
+        Join(("customer",), urn_of("shop.public.customers"), ("id",), 9),
+        Join(("book",), urn_of("shop.public.books"), ("id",), 4),
+        Join(("till",), urn_of("shop.public.tills"), ("id",), 0),
+    )
+    around = Snapshot(
+        ORDERS,
+        Lineage(upstream=(urn_of("raw.order_events"), "urn:li:dataJob:x")),
+        joins,
+        (SampleFilter("state", "state = 'PAID'", 3),),
+    )
+    document = surrounded(around)
+    assert of_kind(document, PartKind.JOIN) == ["books", "customers"]  # no query joins tills
+    assert of_kind(document, PartKind.FILTER) == ["state = 'PAID'"]
+    assert of_kind(document, PartKind.UPSTREAM) == ["order_events"]
+    assert "joins books, customers. made from order events" in document.text
+    assert document.attributes.related == tuple(
+        urn_of(f"shop.public.{name}") for name in ("books", "customers", "tills")
+    )
+    assert {"paid", "event", "book"} <= set(frequencies(document))
+    assert frequencies(document)["book"] < 1
+    # What changes by itself, every day, changes no document.
+    assert document == surrounded(
+        replace(around, joins=(replace(joins[1], count=12), replace(joins[0], count=3), joins[2]))
+    )
+    assert document.content_hash != surrounded(Snapshot(ORDERS)).content_hash
+
+
+def test_an_abbreviation_is_found_by_what_it_stands_for() -> None:
+    dataset = Dataset(URN, "dept_hist", ORDERS.platform, fields=(Field("dept_code"),))
+    vocabulary = Vocabulary({"dept": ("department",)})
+    document = document_of(Snapshot(dataset), vocabulary)
+    found = frequencies(document)
+    assert {"dept", "depart", "depart_code", "depart_hist"} <= set(found)
+    plain = document_of(Snapshot(dataset), Vocabulary())
+    assert plain.text == document.text  # so that a new word embeds nothing anew
+    assert plain.content_hash != document.content_hash
+
+
+def test_columns_are_embedded_in_groups_of_like_size() -> None:
+    fields = tuple(Field(f"[version=2.0].[type=int].c{n}") for n in range(17))
+    groups = document_of(Snapshot(replace(ORDERS, fields=fields)), Vocabulary()).groups
+    assert [len(group.columns) for group in groups] == [6, 6, 5]
+    assert [path for group in groups for path in group.columns] == [f.path for f in fields]
+    assert groups[2].text == "table cust orders 2024 with c 12, c 13, c 14, c 15, c 16"
+    assert document_of(Snapshot(replace(ORDERS, fields=())), Vocabulary()).groups == ()
+
+
+def test_a_group_says_what_its_columns_are() -> None:
+    fields = (
+        Field("dname", description="Name of the department"),
+        Field("dept_no", description="Dept No."),
+        Field("notes", description="word " * 50),
+    )
+    (group,) = document_of(Snapshot(replace(ORDERS, fields=fields)), Vocabulary()).groups
+    assert group.text == (
+        "table cust orders 2024 with dname name of the department, dept no, notes "
+        + " ".join(["word"] * 12)
     )
 
 
