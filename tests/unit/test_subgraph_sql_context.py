@@ -121,7 +121,15 @@ async def test_nobody_is_told_of_what_they_may_not_see(subgraph: Subgraph) -> No
     assert (nothing["tables"], nothing["text"], nothing["joins"]) == ([], "", [])
     assert anonymous["data"]["sqlContext"] is None
     assert anonymous["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-    assert (await asked(subgraph, VIEWER))["tables"]
+
+
+async def test_who_may_not_view_usage_is_told_of_declared_keys_only(subgraph: Subgraph) -> None:
+    context = await asked(subgraph, VIEWER)
+
+    assert [join["count"] for join in context["joins"]] == [0]
+    assert [table["filters"] for table in context["tables"]] == [[]] * len(context["tables"])
+    assert "orders" in context["text"]
+    assert "open" not in context["text"].partition("Joins")[2]
 
 
 async def test_a_platform_without_tables_and_a_small_budget(subgraph: Subgraph) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -116,7 +117,7 @@ class ContextService:
         return context_of(question, tables, joins, token_budget, page.notice)
 
     async def _known(self, actor: Actor, scores: Mapping[str, float]) -> dict[str, Snapshot]:
-        """Return what is known of the tables found and of those joined with them."""
+        """Return what the actor may know of the tables found and of those joined with them."""
         found = dict(await self._store.snapshots(list(scores)))
         joined: Counter[str] = Counter()
         for urn, snapshot in found.items():
@@ -124,10 +125,13 @@ class ContextService:
                 if join.other not in found and platform_of(join.other) == platform_of(urn):
                     joined[join.other] += 1
         wanted = [urn for urn, _ in joined.most_common(_MAX_NEIGHBOURS)]
-        if wanted:
-            visible = await self._hub.access(actor, wanted)
-            found |= await self._store.snapshots([urn for urn in wanted if urn in visible])
-        return {urn: each for urn, each in found.items() if not each.dataset.removed}
+        access = await self._hub.access(actor, [*found, *wanted])
+        found |= await self._store.snapshots([urn for urn in wanted if urn in access])
+        return {
+            urn: each if access[urn].view_usage else without_usage(each)
+            for urn, each in found.items()
+            if urn in access and not each.dataset.removed
+        }
 
     async def _warnings(
         self,
@@ -154,6 +158,20 @@ class ContextService:
             )
             for urn, snapshot in snapshots.items()
         }
+
+
+def without_usage(snapshot: Snapshot) -> Snapshot:
+    """Return what is known of a dataset by its metadata, and not by the queries on it."""
+    declared = {
+        (frozenset(zip(key.columns, key.foreign_columns, strict=False)), key.dataset)
+        for key in snapshot.dataset.foreign_keys
+    }
+    joins = tuple(
+        replace(join, count=0)
+        for join in snapshot.joins
+        if (frozenset(zip(join.columns, join.other_columns, strict=True)), join.other) in declared
+    )
+    return replace(snapshot, joins=joins, filters=())
 
 
 def warnings_of(
