@@ -29,6 +29,8 @@ from tests.support.subgraph import EDITOR, urn
 from tests.support.waiting import until_true
 
 SALES = "urn:li:dataset:(urn:li:dataPlatform:snowflake,analytics.marts.fct_sales_d,PROD)"
+ORDERS = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.public.orders,PROD)"
+WRONG_SQL = "SELECT order_id,\n       totl\nFROM shop.public.orders"
 STOP_TIMEOUT_S = 30
 
 
@@ -141,6 +143,24 @@ async def run_each_tool(client: Client) -> None:
     )
     urns = {hit["urn"] for hit in found["hits"] + rest["hits"]}
     assert len(urns) == 6
+
+    context = await ask("get_sql_context", question="net revenue per day", max_tokens=800)
+    assert "CREATE TABLE analytics.marts.fct_sales_d" in context["context"]
+    assert context["dialect"] == "snowflake"
+    sales = next(table for table in context["tables"] if table["urn"] == SALES)
+    assert sales["quality"] == "FAIL"
+
+    refused = await ask("verify", sql=WRONG_SQL, dialect="postgres")
+    assert refused["verdict"] == "BLOCK"
+    (unknown,) = (each for each in refused["issues"] if each["code"] == "UNKNOWN_COLUMN")
+    assert (unknown["line"], unknown["column"]) == (2, 8)
+    assert {each["urn"] for each in refused["inputs"]} == {ORDERS}
+    failing = await ask("verify", urns=[SALES], purpose="TRAINING")
+    assert failing["verdict"] == "BLOCK"
+    assert "FAILING_INPUT" in {each["code"] for each in failing["issues"]}
+    planned = {"name": "shop.public.orders", "columns": [{"name": "order_id"}]}
+    breaking = await ask("verify", output=planned, platform="postgres")
+    assert "BREAKING_CHANGE" in {each["code"] for each in breaking["issues"]}
 
     told = await ask("get_dataset", urn=SALES)
     assert told["dataset"]["quality"] == "FAIL"

@@ -176,7 +176,8 @@ async def test_context_for_sql_is_the_text_that_the_api_gives() -> None:
     assert gateway.variables["tokenBudget"] == 2000
     assert text_of(result).splitlines() == [
         "CREATE TABLE shop.orders (id int);",
-        f"shop.orders is {ORDERS}, data FAIL",
+        "Data FAIL: shop.orders",
+        f"The urn of shop.orders is {ORDERS}; the others are alike.",
     ]
 
 

@@ -424,5 +424,8 @@ class SqlContextAnswer(Answer):
             yield "No table that you may see answers this. Try other words, or search_datasets."
             return
         yield self.context
+        judged: dict[str, list[str]] = {}
         for table in self.tables:
-            yield f"{table.name} is {table.urn}, data {table.quality or 'not judged'}"
+            judged.setdefault(table.quality or "never judged", []).append(table.name)
+        yield from (f"Data {status}: {', '.join(names)}" for status, names in judged.items())
+        yield f"The urn of {self.tables[0].name} is {self.tables[0].urn}; the others are alike."
