@@ -46,7 +46,8 @@ describe(
     name="ContextIssueCode",
     description="What an issue is about.",
     values={
-        "SYNTAX": "No SQL dialect reads it.",
+        "SYNTAX": "It is no SQL.",
+        "UNREADABLE": "It cannot be read here, and may be right all the same.",
         "OTHER_DIALECT": "Only another dialect than the one given reads it.",
         "NOT_CHECKED": "A statement that is not looked into.",
         "TEMPLATE": "A template whose value is not known here.",

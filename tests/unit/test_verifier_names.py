@@ -271,6 +271,33 @@ def test_a_template_that_leaves_no_sql_is_not_called_wrong() -> None:
     assert set(codes(verdict)) == {Code.NOT_CHECKED, Code.TEMPLATE}
 
 
+@pytest.mark.parametrize(
+    ("dialect", "sql", "code"),
+    [
+        ("postgres", "select id frm orders where", Code.SYNTAX),
+        ("postgres", "select (id from orders", Code.SYNTAX),
+        ("postgres", "select 'id from orders", Code.SYNTAX),
+        ("postgres", "selct id from orders x y", Code.SYNTAX),
+        ("tsql", "update orders set amount += 1 output deleted.amount where id = 1 (", Code.SYNTAX),
+        ("tsql", "update orders set amount += 1 output deleted.amount where id = 1",
+         Code.UNREADABLE),
+        ("oracle", "select id from orders some vendor feature", Code.UNREADABLE),
+        ("postgres", "frobnicate the orders quickly", Code.UNREADABLE),
+    ],
+)  # fmt: skip
+def test_only_what_is_surely_wrong_is_called_so(dialect: str, sql: str, code: Code) -> None:
+    (issue,) = verified(sql, dialect=dialect).issues
+    assert issue.code is code
+    assert "<" not in issue.message
+
+
+def test_what_a_statement_makes_that_nobody_has_read_is_there() -> None:
+    making = "create temporary table x on commit drop as select id from orders"
+    assert codes(verified(f"{making}; select x.a from x")) == [Code.NOT_CHECKED]
+    assert codes(verified("select a from x")) == [Code.UNKNOWN_TABLE]
+    assert verified("select a from #x", dialect="tsql").verdict is Verdict.OK
+
+
 def test_what_only_another_dialect_reads_is_a_warning() -> None:
     verdict = verified("select `id` from orders limit 1, 2", dialect="postgres")
     assert codes(verdict) == [Code.OTHER_DIALECT]

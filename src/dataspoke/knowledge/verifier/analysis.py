@@ -1,5 +1,6 @@
 """What a script does: its statements in order, with what they write and leave behind."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ from sqlglot import exp
 from dataspoke.knowledge.model import Snapshot
 from dataspoke.knowledge.verifier.families import family_of_type
 from dataspoke.knowledge.verifier.model import Code
-from dataspoke.knowledge.verifier.names import Names, is_named, is_system
+from dataspoke.knowledge.verifier.names import Names, is_named, is_system, is_temporary
 from dataspoke.knowledge.verifier.queries import Queries, outermost
 from dataspoke.knowledge.verifier.relations import (
     OPEN,
@@ -21,6 +22,13 @@ from dataspoke.knowledge.verifier.relations import (
 )
 from dataspoke.knowledge.verifier.resolution import Surroundings, TableName, folded
 from dataspoke.knowledge.verifier.statements import Script
+
+# What is made by a statement that nobody has read.
+_MADE = re.compile(
+    r"\s*create\b[\w\s]*?\b(?:table|view)\s+(?:if\s+not\s+exists\s+)?"
+    r"(?:[\w\"`\[\]]+\.)*(?P<name>[\w#\"`\[\]]+)",
+    re.IGNORECASE,
+)
 
 
 def table_names(script: Script) -> list[TableName]:
@@ -46,6 +54,8 @@ def analyse(
     """
     names = Names(script, candidates, snapshots, around)
     statements = _Statements(names)
+    for unread in script.unread:
+        statements.expect(unread.text)
     for statement in script.statements:
         try:
             statements.statement(statement)
@@ -90,6 +100,7 @@ class _Statements:
                 else:
                     self._names.analysis.results.extend(relation.columns)
             case exp.Command():
+                self.expect(f"{node.this} {node.expression}")
                 self._names.find(
                     Code.NOT_CHECKED,
                     f"A statement {str(node.this).upper()} is not looked into.",
@@ -99,12 +110,26 @@ class _Statements:
                 for item in node.find_all(exp.DeclareItem):
                     names = item.this if isinstance(item.this, list) else [item.this]
                     self._names.variables |= {name.name.casefold() for name in names}
+            case exp.IfBlock():
+                self._queries.part(node, "this", Scope(ctes))
+                for part in (node.args.get("true"), node.args.get("false")):
+                    if isinstance(part, exp.Expr):
+                        self.statement(part)
+                # Whether a table is dropped under a condition is not known.
+                for name in [name for name, made in self._names.made.items() if made is None]:
+                    del self._names.made[name]
             case exp.Block():
                 for inner in node.expressions:
                     self.statement(inner)
             case _:
                 for query in outermost(node, exp.Query):
                     self._queries.query(query, Scope(ctes))
+
+    def expect(self, text: str) -> None:
+        """Take it that there is what a statement makes that is not looked into."""
+        if found := _MADE.match(text):
+            name = found["name"].strip('"`[]').lstrip("#")
+            self._names.made[name.casefold()] = OPEN
 
     def _use(self, node: exp.Use) -> None:
         if not isinstance(node.this, exp.Table):
@@ -289,7 +314,7 @@ class _Statements:
             name = TableName.of(table)
             urn, _ = self._names.lookup(name, table)
             if urn is None:
-                if not node.args.get("exists"):
+                if not node.args.get("exists") and not is_temporary(table):
                     self._names.unknown_table(table, name)
                 continue
             self._names.analysis.outputs.append(
@@ -408,7 +433,7 @@ class _Statements:
         if key in self._names.made:
             return self._names.made[key] or OPEN
         name = TableName.of(table)
-        if is_system(name):
+        if is_system(name) or is_temporary(table):
             return OPEN
         urn, several = self._names.lookup(name, table)
         if urn is None:

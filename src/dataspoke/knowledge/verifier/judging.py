@@ -21,7 +21,7 @@ from dataspoke.knowledge.verifier.relations import (
     Value,
 )
 from dataspoke.knowledge.verifier.resolution import TableName, simple_path
-from dataspoke.knowledge.verifier.statements import Script
+from dataspoke.knowledge.verifier.statements import Doubt, Script
 from dataspoke.urns import dataset_name
 
 # A convention needs this many datasets beside the new one, and this share of them.
@@ -35,6 +35,11 @@ _STYLES: Mapping[str, re.Pattern[str]] = {
     "kebab-case": re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+"),
 }
 _SHOWN = 5
+_CODES_OF_DOUBT = {
+    Doubt.NONE: Code.SYNTAX,
+    Doubt.READER: Code.UNREADABLE,
+    Doubt.TEMPLATE: Code.NOT_CHECKED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +80,12 @@ class Rules:
 
 def issues_of_text(script: Script, purpose: Purpose) -> Iterator[Issue]:
     """Yield what is wrong with the text as such."""
+    name = script.dialect or "SQL"
     for unread in script.unread:
-        code = Code.SYNTAX if unread.certain else Code.NOT_CHECKED
-        name = script.dialect or "SQL"
+        code = _CODES_OF_DOUBT[unread.doubt]
         message = (
             f"This is no {name}: {unread.message}."
-            if unread.certain
+            if unread.doubt is Doubt.NONE
             else f"This cannot be read as {name} and is not checked: {unread.message}."
         )
         yield Issue(code, severity(code, purpose), message, place=unread.place)

@@ -33,6 +33,7 @@ class Code(StrEnum):
 
     # The text.
     SYNTAX = "SYNTAX"
+    UNREADABLE = "UNREADABLE"
     OTHER_DIALECT = "OTHER_DIALECT"
     NOT_CHECKED = "NOT_CHECKED"
     TEMPLATE = "TEMPLATE"

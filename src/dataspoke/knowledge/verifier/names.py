@@ -77,6 +77,8 @@ _PSEUDO_COLUMNS_OF: Mapping[str, frozenset[str]] = {
     )
     for dialect in dialects.split()
 }
+# Where a name that several tables have means the first of them.
+_LEFTMOST_WINS = frozenset({"clickhouse"})
 # Where the name of a table stands for its rows.
 _WHOLE_ROWS = frozenset({"", "postgres", "redshift", "bigquery", "duckdb", "materialize"})
 _PSEUDO_TABLES = frozenset(
@@ -158,6 +160,8 @@ class Names:
             scope.reads |= self.made_from.get(key, frozenset())
             return made
         if any(self.is_templated(part) for part in name.parts) or is_system(name):
+            return OPEN
+        if is_temporary(node):
             return OPEN
         # An array of a table that stands before it.
         if len(name.parts) > 1 and scope.named(name.parts[0]) and key not in self.candidates:
@@ -483,6 +487,8 @@ class Names:
         found: Sequence[tuple[str, OutputColumn]],
         scope: Scope,
     ) -> None:
+        if self.dialect in _LEFTMOST_WINS:
+            return
         columns = {column.value.column or id(column) for _, column in found}
         if len(columns) == 1 and len({alias for alias, _ in found}) == 1:
             return
@@ -573,6 +579,12 @@ class Names:
 
 def is_named(table: exp.Table) -> bool:
     return all(isinstance(part, exp.Identifier) for part in table.parts) and bool(table.name)
+
+
+def is_temporary(table: exp.Table) -> bool:
+    """Tell whether it is named as a temporary table, which whoever runs the SQL may have made."""
+    name = table.this
+    return bool(name.args.get("temporary") or name.args.get("global_"))
 
 
 def is_system(name: TableName) -> bool:

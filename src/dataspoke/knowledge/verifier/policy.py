@@ -9,6 +9,7 @@ _INFO, _WARN, _BLOCK = IssueSeverity.INFO, IssueSeverity.WARN, IssueSeverity.BLO
 # For a pipeline, a report and training, in this order; docs/verifier.md shows the same table.
 _SEVERITIES: Mapping[Code, tuple[IssueSeverity, IssueSeverity, IssueSeverity]] = {
     Code.SYNTAX: (_BLOCK, _BLOCK, _BLOCK),
+    Code.UNREADABLE: (_WARN, _WARN, _WARN),
     Code.OTHER_DIALECT: (_WARN, _WARN, _WARN),
     Code.NOT_CHECKED: (_INFO, _INFO, _INFO),
     Code.TEMPLATE: (_INFO, _INFO, _INFO),

@@ -57,6 +57,8 @@ _AFTER_THE_LIST = (
     "limit",
     "offset",
 )
+# Where a subquery in FROM sees what stands before it.
+_LATERAL_UNSAID = frozenset({"duckdb"})
 # Where a CTE may read itself without being called recursive.
 _RECURSIVE_UNSAID = frozenset({"", "tsql", "fabric", "oracle", "teradata"})
 _CLAUSES = {"group": "GROUP BY", "having": "HAVING"}
@@ -136,10 +138,12 @@ class Queries:
         for cte in with_.expressions:
             if not isinstance(cte, exp.CTE):
                 continue
-            if not isinstance(cte.this, exp.Query):
+            if cte.args.get("scalar") or not isinstance(cte.this, exp.Query):
                 # A value with a name, or a statement that yields rows.
                 if isinstance(cte.this, exp.DML | exp.DDL):
                     self._run(cte.this)
+                else:
+                    self.expression(cte.this, Scope(ctes, scope.outer))
                 self._names.variables.add(cte.alias.casefold())
                 ctes[cte.alias.casefold()] = OPEN
                 continue
@@ -285,7 +289,8 @@ class Queries:
                     self.source(node.this, scope)
                 else:
                     # Only a lateral one sees its neighbours; others see what is around.
-                    inner = Scope(scope.ctes, scope.outer)
+                    lateral = self._names.dialect in _LATERAL_UNSAID
+                    inner = Scope(scope.ctes, scope if lateral else scope.outer)
                     relation = self.query(node, inner)
                     scope.reads |= inner.reads
                     scope.sources.append((node.alias, relation.renamed(_alias_columns(node))))
@@ -538,6 +543,12 @@ class Queries:
                 return self._in(node, scope)
             case exp.Lambda():
                 return self._lambda(node, scope)
+            case exp.Comprehension():
+                names = Relation((OutputColumn(node.expression.name),))
+                inner = Scope(scope.ctes, scope, sources=[("", names)])
+                self.expression(node.args["iterator"], scope)
+                self.part(node, "condition", inner)
+                return Value(self.expression(node.this, inner).origins)
             case exp.Kwarg() | exp.PropertyEQ():
                 return self.expression(node.expression, scope)
             case exp.Case() | exp.If():

@@ -1,13 +1,15 @@
 """SQL as syntax trees: dialects, templates, places, and what cannot be read."""
 
 import bisect
+import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
-from sqlglot.errors import ParseError, SqlglotError, TokenError
+from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from dataspoke.errors import InvalidInput
@@ -32,6 +34,11 @@ _OTHER_DIALECTS = (
     "redshift",
     "teradata",
 )
+# Dialects whose queries are read as a whole, so that what is not read is wrong.
+_WELL_READ = frozenset(
+    {"bigquery", "duckdb", "mysql", "postgres", "redshift", "snowflake", "spark", "sqlite", "trino"}
+)
+_FIRST_WORDS = ("select", "with", "insert", "update", "delete", "create", "merge", "drop", "alter")
 _TEMPLATE = re.compile(
     r"\{\{-?\s*(?P<inner>.*?)\s*-?\}\}|\{%-?.*?-?%\}|\{#.*?#\}|\$\{[^{}]*\}", re.DOTALL
 )
@@ -39,16 +46,22 @@ _REF = re.compile(r"""ref\(\s*(?:['"][^'"]*['"]\s*,\s*)?['"](?P<name>[^'"]+)['"]
 _SOURCE = re.compile(r"""source\(\s*['"](?P<schema>[^'"]+)['"]\s*,\s*['"](?P<name>[^'"]+)['"]""")
 
 
+class Doubt(StrEnum):
+    """How sure it is that what cannot be read is wrong."""
+
+    NONE = "none"  # it is
+    READER = "reader"  # the reader may not know all of the dialect
+    TEMPLATE = "template"  # templates stand for what is not known
+
+
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A statement that cannot be read, with what hinders it and where.
+    """A statement that cannot be read: its text, what hinders it, and where."""
 
-    ``certain`` where no dialect reads it and nothing in it stands for something else.
-    """
-
+    text: str
     message: str
     place: Place
-    certain: bool
+    doubt: Doubt
 
 
 @dataclass(slots=True)
@@ -127,7 +140,7 @@ def read(text: str, dialect: str) -> Script:
                 script.dialect, script.statements = other, found
                 return script
     script.statements = statements
-    script.unread = [Unread(message, place, certain=not templated) for message, place in unread]
+    script.unread = [replace(each, doubt=Doubt.TEMPLATE) if templated else each for each in unread]
     return script
 
 
@@ -164,28 +177,46 @@ def _named_by(match: re.Match[str]) -> str | None:
     return "" if inner.startswith("config(") else None
 
 
-def _parse(
-    script: Script, plain: str, dialect: str
-) -> tuple[list[exp.Expr], list[tuple[str, Place]]]:
+def _parse(script: Script, plain: str, dialect: str) -> tuple[list[exp.Expr], list[Unread]]:
     reader = Dialect.get_or_raise(dialect or None)
     try:
         tokens = reader.tokenize(plain)
-    except (TokenError, SqlglotError) as error:
-        return [], [(_first_line(error), script.place(0, min(len(plain), 1)))]
+    except SqlglotError as error:
+        # A quote or a comment that nothing closes.
+        place = script.place(0, len(plain))
+        return [], [Unread(plain, _first_line(error), place, Doubt.NONE)]
     try:
         return [found for found in reader.parser().parse(tokens, plain) if found is not None], []
     except (SqlglotError, RecursionError):
         pass
     statements: list[exp.Expr] = []
-    unread: list[tuple[str, Place]] = []
+    unread: list[Unread] = []
     for chunk in _chunks(tokens):
         try:
             statements += [e for e in reader.parser().parse(list(chunk), plain) if e is not None]
-        except ParseError as error:
-            unread.append(_failure(script, error, chunk))
         except (SqlglotError, RecursionError) as error:
-            unread.append((_first_line(error), script.place(chunk[0].start, chunk[-1].end + 1)))
+            message, place = _failure(script, error, chunk)
+            text = plain[chunk[0].start : chunk[-1].end + 1]
+            unread.append(Unread(text, message, place, _doubt(chunk, dialect)))
     return statements, unread
+
+
+def _doubt(chunk: Sequence[Token], dialect: str) -> Doubt:
+    """Return how sure it is that a statement is wrong which nothing reads.
+
+    Sure are brackets that do not match, first words that are almost one that there is, and queries
+    in dialects whose queries are read as a whole.
+    """
+    depth = 0
+    for token in chunk:
+        depth += (token.token_type is TokenType.L_PAREN) - (token.token_type is TokenType.R_PAREN)
+        if depth < 0:
+            break
+    first = chunk[0].text.casefold()
+    if depth or (first in ("select", "with", "values") and dialect in _WELL_READ):
+        return Doubt.NONE
+    known = difflib.get_close_matches(first, _FIRST_WORDS, 1, 0.75)
+    return Doubt.NONE if known and known[0] != first else Doubt.READER
 
 
 def _chunks(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
@@ -199,12 +230,14 @@ def _chunks(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
         yield tokens[start:]
 
 
-def _failure(script: Script, error: ParseError, chunk: Sequence[Token]) -> tuple[str, Place]:
+def _failure(script: Script, error: Exception, chunk: Sequence[Token]) -> tuple[str, Place]:
     whole = script.place(chunk[0].start, chunk[-1].end + 1)
-    if not error.errors:
+    if not isinstance(error, ParseError) or not error.errors:
         return _first_line(error), whole
     first = error.errors[0]
     message = str(first.get("description") or "It cannot be read").rstrip(".")
+    if "<class" in message:
+        message = "Something is missing here"
     for token in chunk:
         if (token.line, token.col) == (first.get("line"), first.get("col")):
             return message, script.place(token.start, token.end + 1)
