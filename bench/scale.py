@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,19 +41,25 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bench import machine
 from bench.catalogue import dataset, questions, topic
 from dataspoke.adapters.embedders import LocalEmbedder
+from dataspoke.adapters.memory.cache import MemoryCache
+from dataspoke.adapters.memory.clock import MemoryClock
 from dataspoke.adapters.memory.hub import FULL_ACCESS, MemoryHub
 from dataspoke.adapters.postgres import migrate
 from dataspoke.adapters.postgres.engine import create_engine
+from dataspoke.adapters.postgres.store import PostgresStore
 from dataspoke.adapters.postgres.vectors import PostgresVectors
+from dataspoke.adapters.weaviate import WeaviateVectors
 from dataspoke.embedded.model import default_directory
 from dataspoke.embedded.postgres import Postgres
+from dataspoke.embedded.weaviate import Weaviate
 from dataspoke.knowledge.documents import document_of
 from dataspoke.knowledge.model import Candidate, Document, SearchFilters, Snapshot, Vocabulary
 from dataspoke.knowledge.search import SearchService
 from dataspoke.ports.embedder import Embedder
 from dataspoke.ports.hub import Access, Actor
+from dataspoke.ports.store import Store
 from dataspoke.ports.vectors import Entry, Vectors
-from dataspoke.settings import StoreSettings
+from dataspoke.settings import SearchSettings, StoreSettings, VectorsSettings
 
 Matrix = NDArray[np.float32]
 
@@ -62,7 +68,7 @@ _EMBEDDED = 1_000
 _MOVED = (0.2, 0.7)
 _NOISE = 0.15
 _BATCH = 250
-_DEPTH = 50
+_DEPTH = 100
 _PAGE = 10
 _ANY = SearchFilters()
 _WARMING, _TIMED, _COMPARED = 50, 500, 100
@@ -158,6 +164,7 @@ class DataSpoke:
     def __init__(
         self,
         vectors: Vectors,
+        store: Store,
         embedder: Embedder,
         size_mb: Callable[[], Awaitable[float]],
         settle: Callable[[], Awaitable[None]],
@@ -166,7 +173,10 @@ class DataSpoke:
         self._model = embedder.model
         self._size_mb = size_mb
         self._settle = settle
-        self._service = SearchService(OpenHub(), vectors, embedder)
+        uncached = SearchSettings(cache_s=0)
+        self._service = SearchService(
+            OpenHub(), store, vectors, embedder, MemoryCache(MemoryClock()), uncached
+        )
         self._actor = Actor("urn:li:corpuser:bench", "bench")
 
     async def count(self) -> int:
@@ -440,28 +450,48 @@ async def open_contenders(
     kinds: Sequence[str], folder: Path, embedder: Embedder
 ) -> AsyncIterator[Mapping[str, Contender]]:
     """Yield all contenders on servers of this process's own."""
-    server = Postgres(folder / "postgres", options=_SERVER)
-    try:
+    contenders: dict[str, Contender] = {}
+    async with AsyncExitStack() as stack:
+        server = Postgres(folder / "postgres", options=_SERVER)
+        stack.callback(server.stop)
         await migrate.upgrade(server.url)
         engine = create_engine(
             StoreSettings(url=SecretStr(server.url), statement_timeout_s=_TIMEOUT_S)
         )
-        plain = Plain(engine, embedder)
-        await plain.prepare()
-        contenders: dict[str, Contender] = {}
+        stack.push_async_callback(engine.dispose)
+        store = PostgresStore(engine)
         if "postgres" in kinds:
             contenders["DataSpoke on PostgreSQL"] = DataSpoke(
                 PostgresVectors(engine),
+                store,
                 embedder,
                 lambda: _size_mb(engine, _INDEX_TABLES),
                 lambda: _vacuum(engine, _INDEX_TABLES),
             )
+        if "weaviate" in kinds:
+            weaviate = Weaviate(folder / "weaviate")
+            stack.callback(weaviate.stop)
+            settings = VectorsSettings.model_validate(
+                {"url": weaviate.url, "grpc_port": weaviate.grpc_port, "api_key": weaviate.key}
+            )
+            vectors = await stack.enter_async_context(WeaviateVectors(settings))
+            contenders["DataSpoke on Weaviate"] = DataSpoke(
+                vectors, store, embedder, lambda: _folder_mb(folder / "weaviate"), _nothing
+            )
+        plain = Plain(engine, embedder)
+        await plain.prepare()
         contenders["pgvector + full text, any word"] = plain
         contenders["pgvector + full text, all words"] = PlainAllWords(engine, embedder)
         yield contenders
-        await engine.dispose()
-    finally:
-        server.stop()
+
+
+async def _nothing() -> None:
+    """Weaviate needs no vacuum."""
+
+
+async def _folder_mb(folder: Path) -> float:
+    files = await asyncio.to_thread(lambda: [f for f in folder.rglob("*") if f.is_file()])
+    return sum(file.stat().st_size for file in files) / 1024**2
 
 
 async def measure(
@@ -499,10 +529,10 @@ def show(count: int, measured: Mapping[str, Measured], console: Console) -> None
     table = Table(title=f"{count:,} datasets", title_justify="left")
     table.add_column("")
     for name in (
-        *("filled in s", "datasets/s", "MiB", "p50 ms", "p95 ms", "p99 ms"),
-        *("recall@10", "of groups", "p50 ratio", "other load"),
+        *("filled s", "a second", "MiB", "p50 ms", "p95 ms", "p99 ms"),
+        *("recall", "groups", "ratio *", "load †"),
     ):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     plain = list(measured.values())[-2].quantile(0.5)
     for name, seen in measured.items():
         table.add_row(

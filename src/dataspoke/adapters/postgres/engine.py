@@ -37,7 +37,7 @@ def create_engine(settings: StoreSettings) -> AsyncEngine:
                 "jit": "off",
                 # A walk through vectors looks at so many at once, and goes on where filters keep
                 # too few of them. They come slightly out of order, which loses fewer.
-                "hnsw.ef_search": "100",
+                "hnsw.ef_search": "160",
                 "hnsw.iterative_scan": "relaxed_order",
             },
         },
