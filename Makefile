@@ -7,8 +7,8 @@ SHELL := /bin/bash
 
 .PHONY: setup install model kafka weaviate demo test check unit contract integration e2e schema supergraph bench lock docs
 
-# What a user needs: packages, the gateway, the sentence model; and what the tests need besides.
-setup: install gateway/node_modules/.installed model kafka weaviate
+# What a user needs: packages, the gateway, the sentence model.
+setup: install gateway/node_modules/.installed model
 
 # The packages are synchronised when the lock changed; the project itself each time, as a new file
 # is seen only then.
@@ -33,6 +33,7 @@ gateway/node_modules/.installed: gateway/package-lock.json gateway/package.json 
 model: install
 	@$(BIN)/python -m dataspoke.embedded.model
 
+# Servers that the tests run besides; the demo runs on Weaviate with `dataspoke demo --vectors weaviate`.
 kafka: install
 	@$(BIN)/python -m dataspoke.embedded.kafka
 
@@ -43,7 +44,7 @@ demo: setup
 	@$(BIN)/dataspoke demo
 
 # Everything, the quick ones first. Under CI=true nothing may be skipped.
-test: setup check unit contract integration e2e
+test: setup kafka weaviate check unit contract integration e2e
 
 check: install
 	$(BIN)/ruff format --check .
@@ -56,7 +57,7 @@ check: install
 unit: install
 	$(BIN)/pytest tests/unit --numprocesses=auto
 
-contract integration e2e: setup
+contract integration e2e: setup kafka weaviate
 	$(BIN)/pytest tests/$@
 
 # Prints the SDL anew, after a change of schema/.
