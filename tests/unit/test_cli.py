@@ -119,3 +119,11 @@ def test_the_demo_that_runs_here_is_asked_unless_another_is_named(
     monkeypatch.setenv("DATASPOKE_URL", "http://y/graphql")
     monkeypatch.setenv("DATASPOKE_TOKEN", "t")
     assert address_and_token(None, None, tmp_path, "editor") == ("http://y/graphql", "t")
+
+
+def test_agents_by_http_bring_their_own_tokens(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = _fails(capsys, monkeypatch, "mcp", "--transport", "http", "--token", "mine")
+    assert "each request brings its own token" in said
+    assert "DATASPOKE_MCP__GATEWAY_URL" in said
