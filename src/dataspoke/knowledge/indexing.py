@@ -35,7 +35,7 @@ _SLICE = 512
 # So many datasets downstream are looked at for the domains that use one.
 _CONSUMERS = 200
 # How far back queries count.
-_QUERIES_OF = timedelta(days=30)
+_QUERIES_OF = timedelta(days=90)
 
 # Serves what has just changed; while it waits, a second joins it.
 REINDEX = NewJob(JobKind.REINDEX, dedupe_key=JobKind.REINDEX)
