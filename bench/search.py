@@ -71,7 +71,7 @@ _NO_FILTERS = SearchFilters()
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, and the urns of the tables that answer it."""
+    """A question, and the urns of the tables that answer it; none where they cannot be told."""
 
     text: str
     answers: frozenset[str]
@@ -141,7 +141,7 @@ def _description(name: str, words: str) -> str | None:
 
 
 def read_questions(path: Path, tables: Sequence[Dataset]) -> list[Question]:
-    """Return the questions; raises ValueError for one whose tables cannot be told."""
+    """Return the questions, in order; tables that the catalogue lacks answer none."""
     of_database: dict[str, dict[str, str]] = defaultdict(dict)
     for dataset in tables:
         database, _, table = dataset_name(dataset.urn).partition(".")
@@ -153,18 +153,17 @@ def read_questions(path: Path, tables: Sequence[Dataset]) -> list[Question]:
         else:
             named = [(entry["db_id"], table) for table in _tables_of(entry)]
         answers = {of_database[database].get(table.casefold()) for database, table in named}
-        if not answers or None in answers:
-            raise ValueError(f"The tables of the question {entry['question']!r} are not all known.")
         found.append(Question(entry["question"], frozenset(filter(None, answers))))
     return found
 
 
 def _tables_of(entry: Mapping[str, Any]) -> set[str]:
-    """Return the tables that a question's query reads, without common table expressions."""
-    key = next((key for key in _DIALECTS if isinstance(entry.get(key), str)), None)
-    if key is None:
-        raise ValueError(f"The question {entry['question']!r} has no {' or '.join(_DIALECTS)}.")
-    for dialect in _DIALECTS[key]:
+    """Return the tables that a question's query reads, without common table expressions.
+
+    Empty where there is no query, or none that can be read.
+    """
+    key = next((key for key in _DIALECTS if isinstance(entry.get(key), str)), "")
+    for dialect in _DIALECTS.get(key, ()):
         try:
             parsed = sqlglot.parse_one(entry[key], dialect=dialect)
         except SqlglotError:
@@ -173,7 +172,7 @@ def _tables_of(entry: Mapping[str, Any]) -> set[str]:
         return {table.name for table in parsed.find_all(exp.Table)} - {
             table.name for table in parsed.find_all(exp.Table) if table.name.casefold() in inner
         }
-    raise ValueError(f"The query of the question {entry['question']!r} cannot be read.")
+    return set()
 
 
 class _Retrieval(MemoryVectors):
@@ -292,7 +291,7 @@ async def measure(
     outcome = Outcome(defaultdict(Tally), [], indexed - began, 0.0)
     for question in track(questions, "Asking", console=console, transient=True):
         found = await bench.ask(question.text)
-        for way, ranked in found.items():
+        for way, ranked in found.items() if question.answers else ():
             outcome.tallies[way].add(ranked, question.answers)
         outcome.ranked.append(found[_PRODUCT])
     outcome.asking_s = time.perf_counter() - indexed
@@ -328,7 +327,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tables = read_tables(chosen.tables)
     questions = read_questions(chosen.questions, tables)
     outcome = asyncio.run(measure(tables, questions, embedder, console))
-    _report(outcome, f"{len(questions):,} questions on {len(tables):,} tables", console)
+    scored = sum(bool(question.answers) for question in questions)
+    _report(outcome, f"{scored:,} questions on {len(tables):,} tables", console)
+    if scored < len(questions):
+        console.print(f"{len(questions) - scored:,} questions name no table that is known.")
     if chosen.out is not None:
         lines = (
             json.dumps({"question": question.text, "ranked": [dataset_name(urn) for urn in ranked]})

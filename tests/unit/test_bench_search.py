@@ -110,13 +110,17 @@ def test_the_tables_of_a_query_answer_its_question(
     "query",
     [{"query": "SELECT 1 FROM nowhere"}, {"query": "SELECT ("}, {"query": "SELECT 1"}, {}],
 )
-def test_a_question_whose_tables_cannot_be_told_is_named(
+async def test_a_question_whose_tables_cannot_be_told_is_asked_and_not_scored(
     tmp_path: Path, query: dict[str, str]
 ) -> None:
     tables = search.read_tables(written(tmp_path, "tables.json", SPIDER))
-    entry = {"question": "Which?", "db_id": "school", **query}
-    with pytest.raises(ValueError, match=r"Which\?"):
-        search.read_questions(written(tmp_path, "questions.json", [entry]), tables)
+    entry = {"question": "Which grade?", "db_id": "school", **query}
+    questions = search.read_questions(written(tmp_path, "questions.json", [entry]), tables)
+    assert [question.answers for question in questions] == [frozenset()]
+    console = Console(file=io.StringIO())
+    outcome = await search.measure(tables, questions, SynonymEmbedder(), console)
+    assert len(outcome.ranked) == 1
+    assert not outcome.tallies
 
 
 def test_metrics_are_of_the_first_places() -> None:
