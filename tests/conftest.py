@@ -9,13 +9,13 @@ from sqlalchemy import make_url
 
 from dataspoke.adapters.postgres import migrate
 from dataspoke.embedded import kafka as embedded_kafka
-from dataspoke.embedded import weaviate as embedded_weaviate
 from dataspoke.embedded.kafka import Kafka
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.embedded.valkey import Valkey
 from dataspoke.embedded.weaviate import Weaviate
 from dataspoke.errors import ConfigurationError
 from tests.support.databases import new_database
+from tests.support.weaviate import require_weaviate
 
 
 @pytest.fixture(scope="session")
@@ -77,16 +77,6 @@ def weaviate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weaviate]:
     server = Weaviate(tmp_path_factory.mktemp("weaviate"))
     yield server
     server.stop()
-
-
-def require_weaviate() -> None:
-    """Skip the test where Weaviate is not built, except under CI, where it has to be."""
-    try:
-        embedded_weaviate.program()
-    except ConfigurationError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(error.public_message)
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,16 @@ from confluent_kafka.cimpl import NewTopic
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from dataspoke.adapters.weaviate import WeaviateVectors
 from dataspoke.embedded.child import Child, accepts_connections
 from dataspoke.embedded.kafka import Kafka, require_jars
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.embedded.supervisor import Supervisor
 from dataspoke.embedded.valkey import Valkey
+from dataspoke.embedded.weaviate import Weaviate
 from dataspoke.errors import ConfigurationError, DependencyUnavailable
+from tests.contract.test_vectors_port import document, entry, unit
+from tests.support.weaviate import require_weaviate, settings_of
 
 
 async def _ask(server: Postgres, *statements: str) -> list[object]:
@@ -68,6 +72,25 @@ async def test_valkey_answers_with_its_password_only(valkey: Valkey) -> None:
     async with redis.asyncio.Redis(port=valkey.port) as stranger:
         with pytest.raises(redis.exceptions.AuthenticationError):
             await stranger.ping()
+
+
+async def test_weaviate_keeps_its_data_and_takes_over_from_a_server_left_behind(
+    tmp_path: Path,
+) -> None:
+    require_weaviate()
+    orphan = Weaviate(tmp_path)
+    settings = settings_of(orphan, collection="Kept")
+    async with WeaviateVectors(settings) as vectors:
+        await vectors.upsert([entry(document("a", "orders"), unit(1))])
+    second = Weaviate(tmp_path)
+    try:
+        assert not orphan.child.running
+        async with WeaviateVectors(settings_of(second, collection="Kept")) as vectors:
+            assert await vectors.urns() == {"a"}
+    finally:
+        second.stop()
+        orphan.stop()
+    assert not accepts_connections(second.port)
 
 
 def test_a_server_that_ends_at_once_says_why(tmp_path: Path) -> None:

@@ -1,15 +1,28 @@
 """Search indexes in the Weaviate of the tests, each in collections of its own."""
 
+import os
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 
 from dataspoke.adapters.weaviate import WeaviateVectors
-from dataspoke.embedded.weaviate import Weaviate
+from dataspoke.embedded.weaviate import Weaviate, program
+from dataspoke.errors import ConfigurationError
 from dataspoke.settings import VectorsSettings
+
+
+def require_weaviate() -> None:
+    """Skip the test where Weaviate is not built, except under CI, where it has to be."""
+    try:
+        program()
+    except ConfigurationError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(error.public_message)
 
 
 def settings_of(server: Weaviate, **others: Any) -> VectorsSettings:
