@@ -202,20 +202,18 @@ class Traffic:
                     requests.create_task(self._change(http, number))
 
     async def _change(self, http: httpx.AsyncClient, number: int) -> None:
-        match number % _ONE_IN:
-            case 0:
-                urn = urn_of(self._next)
-                self._next += 1
-                await self._describe(http, urn, number)
-                self._there.append(urn)
-            case 5:
-                await self._delete(http, self._idle(), softly=number % (2 * _ONE_IN) == 5)
-            case _:
-                await self._describe(http, self._idle(), number)
-
-    def _idle(self) -> str:
         idle = [urn for urn in self._there if urn not in self._watch.changed]
-        return self._drawn.choice(idle)
+        turn = number % _ONE_IN if idle else 0
+        if turn == 0:
+            urn = urn_of(self._next)
+            self._next += 1
+            await self._describe(http, urn, number)
+            self._there.append(urn)
+        elif turn == _ONE_IN // 2:
+            softly = number % (2 * _ONE_IN) == turn
+            await self._delete(http, self._drawn.choice(idle), softly=softly)
+        else:
+            await self._describe(http, self._drawn.choice(idle), number)
 
     async def _describe(self, http: httpx.AsyncClient, urn: str, number: int) -> None:
         word = _word(number)

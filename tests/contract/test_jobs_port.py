@@ -83,6 +83,16 @@ async def test_a_job_is_woken_again_after_a_quiet_while_only(store: Store, jobs:
     assert len(await jobs.due(10, NONE)) == 2
 
 
+async def test_what_nobody_waits_for_is_woken_behind_the_rest(store: Store, jobs: Jobs) -> None:
+    await add(store, NewJob(JobKind.AUDIT_DATASETS), NewJob(JobKind.BACKFILL))
+    await add(store, NewJob(JobKind.REINDEX))
+    woken = await jobs.due(10, NONE)
+    assert [one.urgent for one in woken].count(True) == 1
+    first = [one.job_id for one in woken if one.urgent]
+    assert (await claim(jobs, first[0])).kind is JobKind.REINDEX
+    assert not any(one.urgent for one in await jobs.due(1, NONE))
+
+
 async def test_two_jobs_with_one_key_do_not_run_at_once(store: Store, jobs: Jobs) -> None:
     keyed = NewJob(KIND, dedupe_key="a")
     first = await claimed(store, jobs, keyed)

@@ -39,6 +39,8 @@ _FRAME = struct.Struct(">bI")
 # How long one call waits for changes: a worker that is asked to stop waits for it.
 _WAIT_S = 0.5
 _ANSWER_TIMEOUT_S = 10
+# Who asks whether it is ready does not wait for longer.
+_PING_TIMEOUT_S = 2.5
 # How long an id that the registry does not know is not asked for again.
 _UNKNOWN_FOR_S = 60
 # Two, as what is called from within a callback takes another than the call that waits for it.
@@ -113,7 +115,7 @@ class KafkaChangeLog:
         if self._admin is None:
             self._admin = AdminClient(self._connection)
         try:
-            there = await asyncio.to_thread(self._admin.list_topics, timeout=_ANSWER_TIMEOUT_S)
+            there = await asyncio.to_thread(self._admin.list_topics, timeout=_PING_TIMEOUT_S)
         except KafkaException as error:
             raise _translated(error.args[0]) from error
         missing = [name for name in self._names.values() if name not in there.topics]

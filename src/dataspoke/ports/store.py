@@ -61,6 +61,19 @@ class JobKind(StrEnum):
     DELETE_OLD = "delete_old"
 
 
+# What may take long, or comes in great numbers, and nobody waits for: the rest goes first.
+PATIENT = frozenset(
+    {
+        JobKind.WRITE_BACK_QUALITY,
+        JobKind.AUDIT_ALL,
+        JobKind.AUDIT_DATASETS,
+        JobKind.WRITE_BACK_HEALTH,
+        JobKind.BACKFILL,
+        JobKind.RECONCILE_DATASETS,
+    }
+)
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """Work to be done once. While a READY job has the same ``dedupe_key``, no second is added.

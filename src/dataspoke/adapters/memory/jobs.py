@@ -10,7 +10,16 @@ from uuid import UUID, uuid4
 
 from dataspoke.adapters.memory.runs import RunTable
 from dataspoke.ports.queue import WakeUp
-from dataspoke.ports.store import Job, JobCounts, JobKind, JobState, Lease, NewestSlot, NewJob
+from dataspoke.ports.store import (
+    PATIENT,
+    Job,
+    JobCounts,
+    JobKind,
+    JobState,
+    Lease,
+    NewestSlot,
+    NewJob,
+)
 
 if TYPE_CHECKING:
     from dataspoke.adapters.memory.store import MemoryStore
@@ -152,11 +161,14 @@ class MemoryJobs:
                     and not table.runs_already(row, now)
                     and (row.woken_at is None or row.woken_at <= now - quiet)
                 ),
-                key=lambda row: (row.run_id is not None, row.not_before),
+                key=lambda row: (row.run_id is not None, row.kind in PATIENT, row.not_before),
             )[:limit]
             for row in found:
                 table.rows[row.id] = replace(row, woken_at=now)
-            return [WakeUp(row.id, row.token, urgent=row.run_id is None) for row in found]
+            return [
+                WakeUp(row.id, row.token, urgent=row.run_id is None and row.kind not in PATIENT)
+                for row in found
+            ]
 
     async def claim(self, job_id: UUID, lease_for: timedelta) -> Job | None:
         async with self._store.jobs() as (table, now):

@@ -31,7 +31,16 @@ from dataspoke.adapters.postgres import runs
 from dataspoke.adapters.postgres.errors import translated
 from dataspoke.adapters.postgres.tables import jobs, schedule_slots
 from dataspoke.ports.queue import WakeUp
-from dataspoke.ports.store import Job, JobCounts, JobKind, JobState, Lease, NewestSlot, NewJob
+from dataspoke.ports.store import (
+    PATIENT,
+    Job,
+    JobCounts,
+    JobKind,
+    JobState,
+    Lease,
+    NewestSlot,
+    NewJob,
+)
 
 _new = insert(jobs).values(not_before=func.now() + bindparam("delay", type_=Interval))
 # Joining a READY job locks its row until this commits, so that whoever runs it sees what is
@@ -118,7 +127,7 @@ class PostgresJobs:
                 _is_due(),
                 or_(jobs.c.woken_at.is_(None), jobs.c.woken_at <= func.now() - quiet),
             )
-            .order_by(jobs.c.run_id.is_not(None), jobs.c.not_before)
+            .order_by(jobs.c.run_id.is_not(None), jobs.c.kind.in_(PATIENT), jobs.c.not_before)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
@@ -126,12 +135,16 @@ class PostgresJobs:
             update(jobs)
             .where(jobs.c.id.in_(found))
             .values(woken_at=func.now())
-            .returning(jobs.c.id, jobs.c.token, jobs.c.run_id)
+            .returning(jobs.c.id, jobs.c.token, jobs.c.kind, jobs.c.run_id)
         )
         with translated():
             async with self._engine.begin() as connection:
                 return [
-                    WakeUp(row.id, row.token, urgent=row.run_id is None)
+                    WakeUp(
+                        row.id,
+                        row.token,
+                        urgent=row.run_id is None and row.kind not in PATIENT,
+                    )
                     for row in await connection.execute(woken)
                 ]
 
