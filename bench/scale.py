@@ -585,6 +585,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = chosen.data_dir or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         asyncio.run(run(chosen.datasets, kinds, folder, console))
+    console.print(
+        "* of the medians, beside pgvector with any word. † processors that other work kept busy.",
+        style="dim",
+    )
     console.print(machine.described("numpy", "onnxruntime", "sqlalchemy", "asyncpg"), style="dim")
     return 0
 
