@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 # Tables of a warehouse come in flocks that resemble each other, between which a sparser graph has
-# too few ways: with 16 and 64, one question in ten found none of its ten best.
+# too few ways: with 16 and 100, two questions in sixty found none of their ten best.
 _HNSW = {"m": 24, "ef_construction": 200}
 # Followed by the table and the model; the migrations do not know of them.
 NEAREST_INDEX_PREFIX = "ix_nearest_"
