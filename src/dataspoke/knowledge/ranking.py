@@ -172,9 +172,8 @@ def _fused(
         best = max(scores, default=0.0)
         if best > 0:
             whole += weight
-            share = weight / best
             total = [
-                so_far + share * max(0.0, score)
+                so_far + weight * (max(0.0, score) / best)
                 for so_far, score in zip(total, scores, strict=True)
             ]
     own = [so_far / whole for so_far in total] if whole else total
