@@ -49,7 +49,7 @@ MAX_PAGE = 100
 
 # How deep retrieval looks: first, and further on where a page is not full yet. The same for all
 # pages of a search, as each depth makes a tier of the ranking.
-_DEPTHS = (100, 400, 1600, 6400)
+_DEPTHS = (70, 400, 1600, 6400)
 _DEEPEST_NEIGHBOUR = 800
 # Names are looked through once: without the index there is nothing to rank a second tier by.
 _NAMES = 100
