@@ -320,7 +320,7 @@ class KnowledgeFacet:
 
 @strawberry.type(
     description="What the datasets found have in common, the 20 most frequent of each kind. "
-    "Counted among the best 100 by each way of searching that the caller may see, on every page."
+    "Counted among the best 70 by each way of searching that the caller may see, on every page."
 )
 class KnowledgeFacets:
     platforms: list[KnowledgeFacet] = strawberry.field(description="Platforms.")

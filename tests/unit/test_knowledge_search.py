@@ -660,7 +660,7 @@ async def test_who_sees_little_gets_a_full_page_from_far_below() -> None:
     page = await world.search("orders", actor, first=9)
     assert found(page) == urns[2990:2999]
     assert page.has_next
-    assert vectors.depths == {100: 1, 400: 1, 1600: 1, 6400: 1}
+    assert vectors.depths == {70: 1, 400: 1, 1600: 1, 6400: 1}
 
 
 async def test_where_the_deepest_look_does_not_fill_a_page_it_says_so() -> None:

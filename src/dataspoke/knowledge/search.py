@@ -117,7 +117,7 @@ class SearchService:
         but for those kinds that ``filters`` has already. A page is full as long as there is enough
         to see within the best 6,400 by words or meaning. Pages neither overlap nor leave anything
         out while index, verdicts and rights stay as they are. Facets count what the first look
-        brought: the best 100 by each way of searching. Raises InvalidInput for a question, a
+        brought: the best 70 by each way of searching. Raises InvalidInput for a question, a
         filter, a size or a cursor that cannot be used.
         """
         _require_usable(question, filters, first)
@@ -191,7 +191,9 @@ class SearchService:
             notice = _NOTHING_PASSES
 
         page = rest[:first]
-        documents = found.documents or await self._vectors.documents([e.urn for e in page])
+        documents = dict(found.documents)
+        if missing := [entry.urn for entry in page if entry.urn not in documents]:
+            documents.update(await self._vectors.documents(missing))
         # One that left the index meanwhile is not shown any more.
         page = [entry for entry in page if entry.urn in documents]
         return SearchPage(
@@ -275,7 +277,11 @@ class SearchService:
                 # What is less relevant than this comes behind all of the page, however trusted.
                 least = order[first].relevance * (1.0 - weight)
                 order = tuple(entry for entry in order if entry.relevance >= least)
-            trust = await self._trust(found, [entry.urn for entry in order])
+            # The page is nearly always of the most relevant: they need not wait for the trust.
+            trust, found.documents = await asyncio.gather(
+                self._trust(found, [entry.urn for entry in order]),
+                self._vectors.documents([entry.urn for entry in order[:first]]),
+            )
             scored = (
                 replace(e, score=ranking.score_of(e.relevance, trust[e.urn], weight)) for e in order
             )
@@ -413,15 +419,15 @@ class _Found:
     """What the caller may see of what was retrieved: one tier for each depth.
 
     ``signals`` is what the caller may know of those that matter, ``trust`` what follows from it.
-    ``documents`` has those of all candidates where the index was not asked. ``complete`` tells
-    that there is nothing deeper, ``lexical_only`` that nothing had a vector to compare.
+    ``documents`` has those that were read so far. ``complete`` tells that there is nothing deeper,
+    ``lexical_only`` that nothing had a vector to compare.
     """
 
     tiers: list[Sequence[Candidate]] = field(default_factory=list)
     access: dict[str, Access] = field(default_factory=dict)
     signals: dict[str, Signals] = field(default_factory=dict)
     trust: dict[str, float] = field(default_factory=dict)
-    documents: dict[str, Document] = field(default_factory=dict)
+    documents: Mapping[str, Document] = field(default_factory=dict)
     complete: bool = False
     lexical_only: bool = False
 

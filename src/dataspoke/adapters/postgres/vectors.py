@@ -69,7 +69,7 @@ _Row = Sequence[Any]
 
 # So many of the nearest column groups are looked at for each dataset that is wanted; more, where
 # those of few datasets take all the places.
-_WALKED = (2, 16)
+_WALKED = (3, 16)
 # Where the lexical score stands in a row, the others after it.
 _LEXICAL = 1 + len(rows.ATTRIBUTES)
 
