@@ -58,6 +58,8 @@ _MEMBERSHIP = {
     # Who died is missed after this, the least that brokers allow; until then nobody gets its part.
     "session.timeout.ms": 6000,
     "heartbeat.interval.ms": 2000,
+    # A topic that is made after a member has joined is seen after this.
+    "topic.metadata.refresh.interval.ms": 5000,
 }
 # How to mend what Kafka refuses.
 _REFUSALS = {
