@@ -8,12 +8,11 @@ import pytest
 from sqlalchemy import make_url
 
 from dataspoke.adapters.postgres import migrate
-from dataspoke.embedded import kafka as embedded_kafka
 from dataspoke.embedded.kafka import Kafka
 from dataspoke.embedded.postgres import Postgres
 from dataspoke.embedded.valkey import Valkey
 from dataspoke.embedded.weaviate import Weaviate
-from dataspoke.errors import ConfigurationError
+from tests.support.broker import require_kafka
 from tests.support.databases import new_database
 from tests.support.weaviate import require_weaviate
 
@@ -57,17 +56,6 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     server = Kafka(tmp_path_factory.mktemp("kafka"))
     yield server
     server.stop()
-
-
-def require_kafka() -> None:
-    """Skip the test where Kafka or Java is missing, except under CI, where they have to be."""
-    try:
-        embedded_kafka.java()
-        embedded_kafka.require_jars(embedded_kafka.default_directory())
-    except ConfigurationError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(error.public_message)
 
 
 @pytest.fixture(scope="session")

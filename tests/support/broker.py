@@ -2,13 +2,17 @@
 
 import asyncio
 import itertools
+import os
 from uuid import uuid4
 
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from dataspoke.embedded import kafka as embedded_kafka
 from dataspoke.embedded.kafka import Kafka
+from dataspoke.errors import ConfigurationError
 from dataspoke.localhub.publisher import framed
 from dataspoke.localhub.registry import schema_ids
 from dataspoke.ports.changes import Group
@@ -16,6 +20,17 @@ from dataspoke.ports.hub import MetadataEvent, Topic
 from dataspoke.settings import EventSettings
 
 _TIMEOUT_S = 30
+
+
+def require_kafka() -> None:
+    """Skip the test where Kafka or Java is missing, except under CI, where they have to be."""
+    try:
+        embedded_kafka.java()
+        embedded_kafka.require_jars(embedded_kafka.default_directory())
+    except ConfigurationError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(error.public_message)
 
 
 class Broker:
