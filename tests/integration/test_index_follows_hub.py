@@ -156,10 +156,18 @@ async def test_a_worker_that_is_killed_again_and_again(
 ) -> None:
     drawn = random.Random(7)
     flood = Flood(hub.storage, seed=7)
-    for _ in range(2 * DATASETS):
-        flood.change()
     log = tmp_path / "worker.log"
     async with open_runtime(settings) as runtime:
+        # What was there before a stream is followed is for a scan to find, not for events.
+        worker = IndexWorker(settings, log)
+
+        async def begun() -> bool:
+            return await _place(runtime) is not None
+
+        await until(begun, "the worker to follow the hub", _PATIENCE_S)
+        worker.kill()
+        for _ in range(2 * DATASETS):
+            flood.change()
         with flood.running():
             for _ in range(KILLS):
                 before = await _place(runtime)
