@@ -372,6 +372,20 @@ async def test_a_request_made_anew_is_above_the_one_that_was_served(store: Store
     assert [request.urn for request in await store.index_requests(5)] == ["a"]
 
 
+async def test_it_is_told_which_requests_somebody_else_has_finished(store: Store) -> None:
+    async with store.transaction() as tx:
+        await tx.request_index(["a", "b"])
+    slow = await store.index_requests(5)
+    async with store.transaction() as tx:
+        await tx.request_index(["a"])
+    async with store.transaction() as tx:
+        assert await tx.finish_index(await store.index_requests(1)) == []
+        await tx.request_index(["b"])
+    async with store.transaction() as tx:
+        assert await tx.finish_index(slow) == ["a"]
+    assert [request.urn for request in await store.index_requests(5)] == ["b"]
+
+
 async def test_requests_of_a_backfill_are_kept_apart(store: Store) -> None:
     async with store.transaction() as tx:
         await tx.request_index(["a", "b", "c"], background=True)

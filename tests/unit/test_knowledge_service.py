@@ -1,7 +1,9 @@
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dataspoke.adapters.memory.clock import MemoryClock
 from dataspoke.adapters.memory.hub import MemoryHub
@@ -472,3 +474,38 @@ async def test_abbreviations_are_learned_and_what_uses_them_is_found_by_the_whol
     jobs = len(world.store.open_jobs)
     await world.index.learn(None)
     assert len(world.store.open_jobs) == jobs
+
+
+class SlowEmbedder(SynonymEmbedder):
+    """Does something else before it embeds for the first time."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self._meanwhile: Callable[[], Awaitable[None]] | None = meanwhile
+
+    async def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return await super().embed_documents(texts)
+
+
+async def test_a_slow_backfill_does_not_bring_back_what_was_deleted(world: World) -> None:
+    orders = dataset("orders")
+    world.hub.put(orders)
+    fast = world.index
+
+    async def deleted_meanwhile() -> None:
+        world.hub.delete(orders.urn)
+        async with world.store.transaction() as tx:
+            await tx.request_index([orders.urn])
+        await fast.reindex(None)
+
+    await world.index.reconcile_datasets(None, [orders.urn])
+    slow = IndexService(
+        world.hub, world.store, world.vectors, SlowEmbedder(deleted_meanwhile), world.clock
+    )
+    await slow.backfill(None)
+    await fast.reindex(None)
+    assert await world.vectors.urns() == frozenset()
+    assert await world.store.snapshot_urns() == frozenset()

@@ -369,9 +369,12 @@ class _Served:
     async def save(self, tx: Transaction) -> None:
         await tx.save_snapshots(self.snapshots)
         await tx.delete_snapshots(self.gone)
-        await tx.finish_index(self.requests)
-        await tx.request_index(self.affected)
-        if self.affected:
+        # Who finished one of these meanwhile may have removed a newer version than was stored here,
+        # or seen an older one: it is looked at once more.
+        overtaken = await tx.finish_index(self.requests)
+        again = sorted({*self.affected, *overtaken})
+        await tx.request_index(again)
+        if again:
             await tx.add_jobs([REINDEX])
 
 

@@ -191,8 +191,11 @@ class Transaction(
         """
         ...
 
-    async def finish_index(self, requests: Sequence[IndexRequest]) -> None:
-        """Remove requests that were served; one renewed meanwhile (higher version) stays."""
+    async def finish_index(self, requests: Sequence[IndexRequest]) -> Sequence[str]:
+        """Remove requests that were served; one renewed meanwhile (higher version) stays.
+
+        Returns the urns whose request somebody else has finished, maybe a newer one.
+        """
         ...
 
     async def save_cursor(self, stream: str, cursor: str, previous: str | None) -> None:

@@ -165,11 +165,13 @@ class _Transaction(
             waits = background and (known is None or known.background)
             self._tables.index[urn] = IndexRequest(urn, self._tables.next(), waits)
 
-    async def finish_index(self, requests: Sequence[IndexRequest]) -> None:
+    async def finish_index(self, requests: Sequence[IndexRequest]) -> Sequence[str]:
+        finished = [request.urn for request in requests if request.urn not in self._tables.index]
         for request in requests:
             known = self._tables.index.get(request.urn)
             if known is not None and known.version <= request.version:
                 del self._tables.index[request.urn]
+        return finished
 
     async def save_cursor(self, stream: str, cursor: str, previous: str | None) -> None:
         if self._tables.cursors.get(stream) != previous:

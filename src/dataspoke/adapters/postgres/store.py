@@ -198,12 +198,23 @@ class _Transaction(
             [{"urn": urn, "background": background} for urn in sorted(set(urns))],
         )
 
-    async def finish_index(self, requests: Sequence[IndexRequest]) -> None:
+    async def finish_index(self, requests: Sequence[IndexRequest]) -> Sequence[str]:
+        urns = sorted(request.urn for request in requests)
+        # Locked, in the order of the others, so that nobody finishes one in between.
+        waiting = (
+            select(index_requests.c.urn)
+            .where(_among(index_requests.c.urn, urns))
+            .order_by(index_requests.c.urn)
+            .with_for_update()
+        )
+        with translated():
+            there = set(await self._connection.scalars(waiting)) if urns else set()
         served = [
             {"served_urn": request.urn, "served_version": request.version}
             for request in sorted(requests, key=lambda request: request.urn)
         ]
         await self._save(_FINISH_INDEX, served)
+        return [urn for urn in urns if urn not in there]
 
     async def save_cursor(self, stream: str, cursor: str, previous: str | None) -> None:
         if previous is None:
