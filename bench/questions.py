@@ -1,10 +1,14 @@
 """Questions with SQL, and the tables that they are about, in the forms of Spider, BIRD and BEAVER.
 
-All databases of a file become datasets of one platform, named ``database.table``.
+BIRD's files have Spider's form, with the query under ``SQL``. All databases of a file become
+datasets of one platform, named ``database.table``. Names written by people (Spider's
+``table_names`` and ``column_names``) become descriptions where their words differ from the names
+in the database.
 """
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,148 +21,195 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
 
 from dataspoke.catalogue import Dataset, Field, ForeignKey
+from dataspoke.knowledge.lexical import split_words
 from dataspoke.urns import dataset_name
 
-PLATFORM = "urn:li:dataPlatform:sqlite"
 # BEAVER joins the names of a database and of a table with this.
 _SEPARATOR = "#sep#"
 _TYPE = re.compile(r"\w+(?: ?\([\d, ]+\))?")
-# Nobody says in which SQL a file is written.
-_DIALECTS = ("sqlite", "postgres", "mysql", "oracle")
+# Where the SQL of a question stands, and what it may be written in: nobody says. In Spider's files
+# ``sql`` is a parsed form, so that ``query`` comes first.
+_DIALECTS: Mapping[str, tuple[str, ...]] = {
+    "query": ("sqlite",),
+    "SQL": ("postgres", "sqlite", "mysql"),
+    "sql": ("mysql", "oracle"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, the SQL that answers it, and the datasets that this reads, by urn."""
+    """A question, the SQL that answers it, and the datasets that answer it, by urn.
+
+    ``sql`` is empty where the file has none, ``dialects`` are those that it may be in. There are no
+    ``tables`` where they cannot be told.
+    """
 
     text: str
     database: str
     sql: str
+    dialects: tuple[str, ...]
     tables: frozenset[str]
 
+    def parsed(self) -> exp.Expr | None:
+        """Return the SQL in the first dialect that it can be read in; None where it is in none."""
+        for dialect in self.dialects:
+            try:
+                return sqlglot.parse_one(self.sql, dialect=dialect)
+            except SqlglotError:
+                continue
+        return None
 
-def urn_of(database: str, table: str) -> str:
-    return f"urn:li:dataset:({PLATFORM},{database}.{table},PROD)"
 
+def read_tables(path: Path, platform: str) -> list[Dataset]:
+    """Return a dataset of a platform, by its name, for each table of a file.
 
-def read_tables(path: Path) -> list[Dataset]:
-    """Return the tables of a file in Spider's or BEAVER's form."""
-    content = json.loads(path.read_text("utf-8"))
+    Raises ValueError for a file in neither form.
+    """
+    content = json.loads(path.read_text(encoding="utf-8"))
+    urn = f"urn:li:dataPlatform:{platform}"
     if isinstance(content, dict):
-        return [_beaver_table(entry) for entry in content.values()]
-    return [dataset for database in content for dataset in _spider_tables(database)]
+        return list(_of_beaver(content, urn))
+    if isinstance(content, list):
+        return [dataset for database in content for dataset in _of_spider(database, urn)]
+    raise ValueError(f"{path} is neither a list of databases nor an object of tables.")
 
 
-def _beaver_table(entry: Mapping[str, Any]) -> Dataset:
-    columns = zip(entry["column_names_original"], entry["column_types"], strict=True)
-    return _dataset(
-        entry["db_id"],
-        entry["table_name_original"],
-        [_field(name, kind) for name, kind in columns],
-        entry.get("primary_key") or (),
-        [
-            ForeignKey(
-                (key["column_name"],),
-                urn_of(*key["referenced_table_name"].split(_SEPARATOR)),
-                (key["referenced_column_name"],),
-            )
-            for key in entry.get("foreign_key") or ()
-            if _SEPARATOR in (key["referenced_table_name"] or "")
-        ],
-    )
+def _urn(platform: str, database: str, table: str) -> str:
+    return f"urn:li:dataset:({platform},{database}.{table},PROD)"
 
 
-def _spider_tables(database: Mapping[str, Any]) -> Iterator[Dataset]:
-    names, tables = database["column_names_original"], database["table_names_original"]
-    # BIRD's keys may be of several columns.
-    keys = {
-        column
-        for key in database["primary_keys"]
-        for column in (key if isinstance(key, list) else [key])
-    }
-    for number, table in enumerate(tables):
-        own = [place for place, (of, _) in enumerate(names) if of == number]
-        yield _dataset(
-            database["db_id"],
-            table,
-            [_field(names[place][1], database["column_types"][place]) for place in own],
-            [names[place][1] for place in own if place in keys],
-            [
-                ForeignKey(
-                    (names[here][1],),
-                    urn_of(database["db_id"], tables[names[there][0]]),
-                    (names[there][1],),
-                )
-                for here, there in database["foreign_keys"]
-                if here in own
-            ],
+def _of_spider(database: Mapping[str, Any], platform: str) -> Iterator[Dataset]:
+    names, columns = database["table_names_original"], database["column_names_original"]
+    urns = [_urn(platform, database["db_id"], name) for name in names]
+    fields: dict[int, list[Field]] = defaultdict(list)
+    written = database.get("column_names", columns)
+    # The first column is ``*``, of no table; some files have no type for it.
+    kinds = database["column_types"]
+    kinds = [*[""] * (len(columns) - len(kinds)), *kinds]
+    for (table, name), (_, words), kind in zip(columns, written, kinds, strict=True):
+        fields[table].append(_field(name, kind, _description(name, words)))
+    primary: dict[int, list[str]] = defaultdict(list)
+    for key in database.get("primary_keys", ()):
+        # BIRD's may be of several columns.
+        for place in key if isinstance(key, list) else [key]:
+            primary[columns[place][0]].append(columns[place][1])
+    foreign: dict[int, list[ForeignKey]] = defaultdict(list)
+    for here, there in database.get("foreign_keys", ()):
+        (table, column), (other, referred) = columns[here], columns[there]
+        foreign[table].append(ForeignKey((column,), urns[other], (referred,)))
+    for number, words in enumerate(database.get("table_names", names)):
+        yield Dataset(
+            urns[number],
+            names[number],
+            platform,
+            description=_description(names[number], words),
+            fields=tuple(fields[number]),
+            primary_keys=tuple(primary[number]),
+            foreign_keys=tuple(foreign[number]),
         )
 
 
-def _field(name: str, kind: str) -> Field:
+def _of_beaver(tables: Mapping[str, Mapping[str, Any]], platform: str) -> Iterator[Dataset]:
+    urns = {
+        name: _urn(platform, table["db_id"], table["table_name_original"])
+        for name, table in tables.items()
+    }
+    for name, table in tables.items():
+        columns = table["column_names_original"]
+        kinds = table.get("column_types") or [""] * len(columns)
+        yield Dataset(
+            urns[name],
+            table["table_name_original"],
+            platform,
+            fields=tuple(
+                _field(column, kind, None) for column, kind in zip(columns, kinds, strict=True)
+            ),
+            primary_keys=tuple(table.get("primary_key") or ()),
+            foreign_keys=tuple(
+                ForeignKey(
+                    (key["column_name"],),
+                    urns[key["referenced_table_name"]],
+                    (key["referenced_column_name"],),
+                )
+                for key in table.get("foreign_key") or ()
+                if key["referenced_table_name"] in urns
+            ),
+        )
+
+
+def _field(name: str, kind: str, description: str | None) -> Field:
     match = _TYPE.match(kind)
-    return Field(name, native_type=match.group() if match else None)
+    return Field(name, native_type=match.group() if match else None, description=description)
 
 
-def _dataset(
-    database: str,
-    table: str,
-    fields: Sequence[Field],
-    primary_keys: Sequence[str],
-    foreign_keys: Sequence[ForeignKey],
-) -> Dataset:
-    return Dataset(
-        urn=urn_of(database, table),
-        name=table,
-        platform=PLATFORM,
-        fields=tuple(fields),
-        primary_keys=tuple(primary_keys),
-        foreign_keys=tuple(foreign_keys),
-    )
+def _description(name: str, words: str) -> str | None:
+    return None if split_words(name) == split_words(words) else words
 
 
 def read_questions(path: Path, datasets: Sequence[Dataset]) -> list[Question]:
-    """Return the questions of a file in the form of Spider, BIRD or BEAVER."""
+    """Return the questions of a file, in order; tables that the catalogue lacks answer none."""
     known = {dataset_name(each.urn).casefold(): each.urn for each in datasets}
-    questions = []
-    for entry in json.loads(path.read_text("utf-8")):
-        database = entry["db_id"]
-        sql = entry.get("sql") if "gold_tables" in entry else entry.get("query") or entry["SQL"]
+    found = []
+    for entry in json.loads(path.read_text(encoding="utf-8")):
+        database, key = entry["db_id"], _key(entry)
+        sql = entry[key] if key is not None else ""
+        dialects = _DIALECTS[key] if key is not None else ()
+        question = Question(entry["question"], database, sql, dialects, frozenset())
         if "gold_tables" in entry:
             names = [name.replace(_SEPARATOR, ".") for name in entry["gold_tables"]]
         else:
-            names = [f"{database}.{table}" for table in _tables_of(sql)]
+            names = [f"{database}.{table}" for table in _read(question.parsed())]
         tables = frozenset(known[n.casefold()] for n in names if n.casefold() in known)
-        questions.append(Question(entry["question"], database, sql, tables))
-    return questions
+        found.append(Question(question.text, database, sql, dialects, tables))
+    return found
 
 
-def parsed(sql: str) -> exp.Query | None:
-    """Return a statement in the first dialect that it can be read in; None where it is in none."""
-    for dialect in _DIALECTS:
-        try:
-            tree = sqlglot.parse_one(sql, dialect=dialect)
-        except SqlglotError:
-            continue
-        if isinstance(tree, exp.Query):
-            return tree
-    return None
+def _key(entry: Mapping[str, Any]) -> str | None:
+    return next((key for key in _DIALECTS if isinstance(entry.get(key), str)), None)
 
 
-def _tables_of(sql: str) -> frozenset[str]:
-    tree = parsed(sql)
-    return frozenset(table.name for table in tree.find_all(exp.Table)) if tree else frozenset()
+def _read(tree: exp.Expr | None) -> frozenset[str]:
+    """Return the tables that a query reads, without common table expressions."""
+    if tree is None:
+        return frozenset()
+    inner = {each.alias_or_name.casefold() for each in tree.find_all(exp.CTE)}
+    named = {table.name for table in tree.find_all(exp.Table)}
+    return frozenset(name for name in named if name.casefold() not in inner)
+
+
+def dialect_of(path: Path) -> str:
+    """Return the dialect that reads most of the queries of a file, the first of several.
+
+    Raises ValueError where no question has one.
+    """
+    questions = [each for each in read_questions(path, ()) if each.sql]
+    if not questions:
+        raise ValueError(f"{path} has no question with {', '.join(_DIALECTS)}.")
+
+    def unread(dialect: str) -> int:
+        return sum(not _readable(question.sql, dialect) for question in questions)
+
+    candidates = questions[0].dialects
+    return min(candidates, key=unread) if len(candidates) > 1 else candidates[0]
+
+
+def _readable(sql: str, dialect: str) -> bool:
+    try:
+        sqlglot.parse(sql, dialect=dialect)
+    except SqlglotError:
+        return False
+    return True
 
 
 def columns_of(question: Question, datasets: Mapping[str, Dataset]) -> frozenset[tuple[str, str]]:
     """Return the columns that the SQL reads, by urn and path; none where it cannot be read."""
-    tree = parsed(question.sql)
-    if tree is None:
+    tree = question.parsed()
+    if not isinstance(tree, exp.Query):
         return frozenset()
     spelled = {
         dataset_name(urn).rpartition(".")[2].casefold(): datasets[urn] for urn in question.tables
     }
-    schema = {
+    schema: dict[str, object] = {
         name: {field.path.casefold(): "text" for field in dataset.fields}
         for name, dataset in spelled.items()
     }

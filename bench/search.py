@@ -2,10 +2,8 @@
 
 Reads tables and questions in the formats of Spider (and BIRD, whose files have the same form, with
 the query under `SQL`) or BEAVER, makes all tables one catalogue, indexes it and asks each question
-with the product's own services, on adapters in memory and with the sentence model. Names written
-by people (Spider's `table_names` and `column_names`) become descriptions where their words differ
-from the original names. Foreign keys are declared to the catalogue; the queries of the questions
-are not shown to it.
+with the product's own services, on adapters in memory and with the sentence model. Foreign keys are
+declared to the catalogue; the queries of the questions are not shown to it.
 
 The tables that answer a question are BEAVER's `gold_tables`, or those of the question's database
 that its query reads. Gains are 0 or 1. nDCG@10 is over the first ten, the ideal one has min(10, n)
@@ -25,154 +23,38 @@ import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import sqlglot
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from bench import machine
+from bench.questions import Question, read_questions, read_tables
 from dataspoke.adapters.embedders import LocalEmbedder
 from dataspoke.adapters.memory.cache import MemoryCache
 from dataspoke.adapters.memory.clock import MemoryClock
 from dataspoke.adapters.memory.hub import MemoryHub
 from dataspoke.adapters.memory.store import MemoryStore
 from dataspoke.adapters.memory.vectors import MemoryVectors
-from dataspoke.catalogue import Dataset, Field, ForeignKey
+from dataspoke.catalogue import Dataset
 from dataspoke.embedded.model import default_directory
 from dataspoke.knowledge.indexing import IndexService
-from dataspoke.knowledge.lexical import split_words
 from dataspoke.knowledge.model import Candidate, SearchFilters
 from dataspoke.knowledge.search import MAX_QUESTION_CHARACTERS, SearchService
 from dataspoke.knowledge.vocabulary import learn
 from dataspoke.ports.embedder import Embedder
 from dataspoke.urns import dataset_name
 
-_PLATFORM = "urn:li:dataPlatform:postgres"
-# Where the SQL of a question stands, and what it may be written in. In Spider's files `sql` is a
-# parsed form, so that `query` comes first.
-_DIALECTS: Mapping[str, tuple[str, ...]] = {
-    "query": ("sqlite",),
-    "SQL": ("postgres", "sqlite", "mysql"),
-}
+_PLATFORM = "postgres"
 _FIRST = 20
 _RRF_K = 60
 _PRODUCT = "DataSpoke"
 _NO_FILTERS = SearchFilters()
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A question, and the urns of the tables that answer it; none where they cannot be told."""
-
-    text: str
-    answers: frozenset[str]
-
-
-def read_tables(path: Path) -> list[Dataset]:
-    """Return a dataset for each table; raises ValueError for a file in neither format."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(content, dict):
-        return list(_of_beaver(content))
-    if isinstance(content, list):
-        return [dataset for database in content for dataset in _of_spider(database)]
-    raise ValueError(f"{path} is neither a list of databases nor an object of tables.")
-
-
-def _urn(database: str, table: str) -> str:
-    return f"urn:li:dataset:({_PLATFORM},{database}.{table},PROD)"
-
-
-def _of_spider(database: Mapping[str, Any]) -> Iterator[Dataset]:
-    names = database["table_names_original"]
-    urns = [_urn(database["db_id"], name) for name in names]
-    columns = database["column_names_original"]
-    fields: dict[int, list[Field]] = defaultdict(list)
-    written = database.get("column_names", columns)
-    for (table, name), (_, words) in zip(columns, written, strict=True):
-        fields[table].append(Field(name, description=_description(name, words)))
-    keys: dict[int, list[ForeignKey]] = defaultdict(list)
-    for here, there in database.get("foreign_keys", ()):
-        (table, column), (other, foreign) = columns[here], columns[there]
-        keys[table].append(ForeignKey((column,), urns[other], (foreign,)))
-    for number, words in enumerate(database.get("table_names", names)):
-        yield Dataset(
-            urns[number],
-            names[number],
-            _PLATFORM,
-            description=_description(names[number], words),
-            fields=tuple(fields[number]),
-            foreign_keys=tuple(keys[number]),
-        )
-
-
-def _of_beaver(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[Dataset]:
-    urns = {
-        name: _urn(table["db_id"], table["table_name_original"]) for name, table in tables.items()
-    }
-    for name, table in tables.items():
-        yield Dataset(
-            urns[name],
-            table["table_name_original"],
-            _PLATFORM,
-            fields=tuple(Field(column) for column in table["column_names_original"]),
-            foreign_keys=tuple(
-                ForeignKey(
-                    (key["column_name"],),
-                    urns[key["referenced_table_name"]],
-                    (key["referenced_column_name"],),
-                )
-                for key in table.get("foreign_key", ())
-                if key["referenced_table_name"] in urns
-            ),
-        )
-
-
-def _description(name: str, words: str) -> str | None:
-    return None if split_words(name) == split_words(words) else words
-
-
-def read_questions(path: Path, tables: Sequence[Dataset]) -> list[Question]:
-    """Return the questions, in order; tables that the catalogue lacks answer none."""
-    of_database: dict[str, dict[str, str]] = defaultdict(dict)
-    for dataset in tables:
-        database, _, table = dataset_name(dataset.urn).partition(".")
-        of_database[database][table.casefold()] = dataset.urn
-    found = []
-    for entry in json.loads(path.read_text(encoding="utf-8")):
-        if "gold_tables" in entry:
-            named = [name.split("#sep#") for name in entry["gold_tables"]]
-        else:
-            named = [(entry["db_id"], table) for table in _tables_of(entry)]
-        answers = {of_database[database].get(table.casefold()) for database, table in named}
-        found.append(Question(entry["question"], frozenset(filter(None, answers))))
-    return found
-
-
-def _tables_of(entry: Mapping[str, Any]) -> set[str]:
-    """Return the tables that a question's query reads, without common table expressions.
-
-    Empty where there is no query, or none that can be read.
-    """
-    key = next((key for key in _DIALECTS if isinstance(entry.get(key), str)), "")
-    for dialect in _DIALECTS.get(key, ()):
-        try:
-            parsed = sqlglot.parse_one(entry[key], dialect=dialect)
-        except SqlglotError:
-            continue
-        inner = {each.alias_or_name.casefold() for each in parsed.find_all(exp.CTE)}
-        return {table.name for table in parsed.find_all(exp.Table)} - {
-            table.name for table in parsed.find_all(exp.Table) if table.name.casefold() in inner
-        }
-    return set()
 
 
 class _Retrieval(MemoryVectors):
@@ -291,8 +173,8 @@ async def measure(
     outcome = Outcome(defaultdict(Tally), [], indexed - began, 0.0)
     for question in track(questions, "Asking", console=console, transient=True):
         found = await bench.ask(question.text)
-        for way, ranked in found.items() if question.answers else ():
-            outcome.tallies[way].add(ranked, question.answers)
+        for way, ranked in found.items() if question.tables else ():
+            outcome.tallies[way].add(ranked, question.tables)
         outcome.ranked.append(found[_PRODUCT])
     outcome.asking_s = time.perf_counter() - indexed
     return outcome
@@ -324,10 +206,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     console = Console()
     embedder = LocalEmbedder(default_directory())
-    tables = read_tables(chosen.tables)
+    tables = read_tables(chosen.tables, _PLATFORM)
     questions = read_questions(chosen.questions, tables)
     outcome = asyncio.run(measure(tables, questions, embedder, console))
-    scored = sum(bool(question.answers) for question in questions)
+    scored = sum(bool(question.tables) for question in questions)
     _report(outcome, f"{scored:,} questions on {len(tables):,} tables", console)
     if scored < len(questions):
         console.print(f"{len(questions) - scored:,} questions name no table that is known.")

@@ -38,6 +38,7 @@ from dataspoke.ports.hub import Actor
 from dataspoke.quality.model import Alert, DatasetQuality
 from dataspoke.urns import table_key
 
+_PLATFORM = "sqlite"
 _NOW = datetime(2026, 11, 24, tzinfo=UTC)
 # Above any version that indexing gives.
 _NEWEST = 2**40
@@ -150,7 +151,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=2000, help="tokens of a context")
     parser.add_argument("--observed", action="store_true", help="let half of the SQL be seen")
     options = parser.parse_args()
-    datasets = read_tables(options.tables)
+    datasets = read_tables(options.tables, _PLATFORM)
     questions = read_questions(options.questions, datasets)
     scores = asyncio.run(
         measure(datasets, questions, options.budget, with_queries=options.observed)

@@ -13,10 +13,9 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import sqlglot
 from rich.console import Console
@@ -26,7 +25,7 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
 from bench import machine
-from dataspoke.catalogue import Dataset, Field, ForeignKey
+from bench.questions import Question, dialect_of, read_questions, read_tables
 from dataspoke.knowledge.model import Snapshot
 from dataspoke.knowledge.verifier.checking import by_name, conclude, find, read_request
 from dataspoke.knowledge.verifier.judging import Rules, Surveyed
@@ -34,94 +33,10 @@ from dataspoke.knowledge.verifier.model import ContextVerdict, Verdict, VerifyRe
 from dataspoke.knowledge.verifier.relations import Analysis, Origin
 from dataspoke.urns import dataset_name
 
-# The key of a question's SQL tells the dialects that it may be in; what reads most of it counts.
-_DIALECTS: Mapping[str, tuple[str, ...]] = {
-    "query": ("sqlite",),
-    "SQL": ("postgres", "sqlite", "mysql"),
-    "sql": ("mysql", "oracle"),
-}
 _MARK = "_renamed"
 _RULES = Rules(frozenset())
 
 Snapshots = Mapping[str, Snapshot]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A query and the database that it is about."""
-
-    database: str
-    sql: str
-
-
-def read_tables(path: Path, platform: str) -> dict[str, Snapshot]:
-    """Return a snapshot of each table; raises ValueError for a file in neither format."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(content, dict):
-        return {s.dataset.urn: s for s in _of_beaver(content, platform)}
-    if isinstance(content, list):
-        return {s.dataset.urn: s for database in content for s in _of_spider(database, platform)}
-    raise ValueError(f"{path} is neither a list of databases nor an object of tables.")
-
-
-def read_questions(path: Path) -> tuple[list[Question], str]:
-    """Return the questions, and the key that their SQL stands under."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    # In Spider's files `sql` is a parsed form.
-    key = next((k for k in _DIALECTS if content and isinstance(content[0].get(k), str)), None)
-    if key is None:
-        raise ValueError(f"{path} has no question with {', '.join(_DIALECTS)}.")
-    return [Question(entry["db_id"], entry[key]) for entry in content], key
-
-
-def dialect_of(questions: Sequence[Question], candidates: Sequence[str]) -> str:
-    """Return the dialect that reads most of the queries, the first of several."""
-
-    def unread(dialect: str) -> int:
-        return sum(not _readable(question.sql, dialect) for question in questions)
-
-    return min(candidates, key=unread) if len(candidates) > 1 else candidates[0]
-
-
-def _readable(sql: str, dialect: str) -> bool:
-    try:
-        sqlglot.parse(sql, dialect=dialect)
-    except SqlglotError:
-        return False
-    return True
-
-
-def _urn(platform: str, database: str, table: str) -> str:
-    return f"urn:li:dataset:(urn:li:dataPlatform:{platform},{database}.{table},PROD)"
-
-
-def _of_spider(database: Mapping[str, Any], platform: str) -> Iterator[Snapshot]:
-    urns = [_urn(platform, database["db_id"], t) for t in database["table_names_original"]]
-    columns = database["column_names_original"]
-    kinds = database["column_types"]
-    keys: dict[int, list[ForeignKey]] = {}
-    for here, there in database.get("foreign_keys", ()):
-        (table, column), (other, foreign) = columns[here], columns[there]
-        keys.setdefault(table, []).append(ForeignKey((column,), urns[other], (foreign,)))
-    for position, urn in enumerate(urns):
-        fields = tuple(
-            Field(name, native_type=kind)
-            for (table, name), kind in zip(columns, kinds, strict=False)
-            if table == position
-        )
-        yield _snapshot(urn, fields, tuple(keys.get(position, ())))
-
-
-def _of_beaver(tables: Mapping[str, Any], platform: str) -> Iterator[Snapshot]:
-    for table in tables.values():
-        urn = _urn(platform, table["db_id"], table["table_name_original"])
-        pairs = zip(table["column_names_original"], table["column_types"], strict=True)
-        yield _snapshot(urn, tuple(Field(name, native_type=kind) for name, kind in pairs), ())
-
-
-def _snapshot(urn: str, fields: tuple[Field, ...], keys: tuple[ForeignKey, ...]) -> Snapshot:
-    platform = urn.partition("(")[2].partition(",")[0]
-    return Snapshot(Dataset(urn, dataset_name(urn), platform, fields=fields, foreign_keys=keys))
 
 
 @dataclass(slots=True)
@@ -288,9 +203,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dialect", help="dialect of the SQL; told by the file else")
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
     chosen = parser.parse_args(arguments)
-    questions, key = read_questions(chosen.questions)
-    dialect = chosen.dialect or dialect_of(questions, _DIALECTS[key])
-    snapshots = read_tables(chosen.tables, dialect)
+    dialect = chosen.dialect or dialect_of(chosen.questions)
+    tables = read_tables(chosen.tables, dialect)
+    questions = [q for q in read_questions(chosen.questions, tables) if q.sql]
+    snapshots = {table.urn: Snapshot(table) for table in tables}
     product = Product(snapshots, dialect)
     ours = product.run(questions)
     plain = Plain(snapshots, dialect).run(questions, product)

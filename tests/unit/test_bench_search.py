@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from bench import search
+from bench.questions import read_questions, read_tables
 from dataspoke.urns import dataset_name
 from tests.support.embedding import SynonymEmbedder
 
@@ -54,7 +55,7 @@ def names(urns: frozenset[str]) -> set[str]:
 
 
 def test_spider_becomes_a_catalogue(tmp_path: Path) -> None:
-    frpm, schools = search.read_tables(written(tmp_path, "tables.json", SPIDER))
+    frpm, schools = read_tables(written(tmp_path, "tables.json", SPIDER), "postgres")
     assert [dataset_name(table.urn) for table in (frpm, schools)] == [
         "school.frpm",
         "school.schools",
@@ -73,7 +74,7 @@ def test_spider_becomes_a_catalogue(tmp_path: Path) -> None:
 
 
 def test_beaver_becomes_a_catalogue(tmp_path: Path) -> None:
-    rooms, floors = search.read_tables(written(tmp_path, "tables.json", BEAVER))
+    rooms, floors = read_tables(written(tmp_path, "tables.json", BEAVER), "postgres")
     assert [field.path for field in rooms.fields] == ["ROOM_KEY", "FLOOR_KEY"]
     assert [key.dataset for key in rooms.foreign_keys] == [floors.urn]
 
@@ -99,11 +100,11 @@ def test_beaver_becomes_a_catalogue(tmp_path: Path) -> None:
 def test_the_tables_of_a_query_answer_its_question(
     tmp_path: Path, query: dict[str, object], expected: set[str]
 ) -> None:
-    tables = search.read_tables(written(tmp_path, "tables.json", SPIDER))
+    tables = read_tables(written(tmp_path, "tables.json", SPIDER), "postgres")
     entry = {"question": "Which?", "db_id": "school", **query}
-    (question,) = search.read_questions(written(tmp_path, "questions.json", [entry]), tables)
+    (question,) = read_questions(written(tmp_path, "questions.json", [entry]), tables)
     assert question.text == "Which?"
-    assert names(question.answers) == expected
+    assert names(question.tables) == expected
 
 
 @pytest.mark.parametrize(
@@ -113,10 +114,10 @@ def test_the_tables_of_a_query_answer_its_question(
 async def test_a_question_whose_tables_cannot_be_told_is_asked_and_not_scored(
     tmp_path: Path, query: dict[str, str]
 ) -> None:
-    tables = search.read_tables(written(tmp_path, "tables.json", SPIDER))
+    tables = read_tables(written(tmp_path, "tables.json", SPIDER), "postgres")
     entry = {"question": "Which grade?", "db_id": "school", **query}
-    questions = search.read_questions(written(tmp_path, "questions.json", [entry]), tables)
-    assert [question.answers for question in questions] == [frozenset()]
+    questions = read_questions(written(tmp_path, "questions.json", [entry]), tables)
+    assert [question.tables for question in questions] == [frozenset()]
     console = Console(file=io.StringIO())
     outcome = await search.measure(tables, questions, SynonymEmbedder(), console)
     assert len(outcome.ranked) == 1
@@ -138,11 +139,11 @@ def test_metrics_are_of_the_first_places() -> None:
 
 
 async def test_questions_are_asked_of_the_product(tmp_path: Path) -> None:
-    tables = search.read_tables(written(tmp_path, "tables.json", [*SPIDER]))
+    tables = read_tables(written(tmp_path, "tables.json", [*SPIDER]), "postgres")
     entries = [
         {"question": "Free meals by low grade", "db_id": "school", "query": "SELECT * FROM frpm"}
     ]
-    questions = search.read_questions(written(tmp_path, "questions.json", entries), tables)
+    questions = read_questions(written(tmp_path, "questions.json", entries), tables)
     console = Console(file=io.StringIO())
     outcome = await search.measure(tables, questions, SynonymEmbedder(), console)
     assert [dataset_name(urn) for urn in outcome.ranked[0]] == ["school.frpm", "school.schools"]

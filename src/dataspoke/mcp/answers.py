@@ -3,6 +3,7 @@
 Everything that people or other systems wrote is clipped, so that every item has a largest size.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -42,7 +43,7 @@ def number(value: float) -> str:
     return f"{value:,.1f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
-class Answer(BaseModel):
+class Answer(BaseModel, ABC):
     """What every tool answers beside its own."""
 
     notes: list[str] = Field(
@@ -52,9 +53,9 @@ class Answer(BaseModel):
         default=None, description="Pass it as cursor to read on; null where nothing follows."
     )
 
+    @abstractmethod
     def lines(self) -> Iterator[str]:
         """Yield the answer as lines of text."""
-        raise NotImplementedError
 
     def text(self) -> str:
         """Return the answer as text for a model."""
